@@ -1,0 +1,24 @@
+"""Electron microscopy, one step at a time. Public names load on first use, so that the import itself stays light."""
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "EmkitError": "errors",
+    "align_sections": "steps.aligning",
+    "convert": "steps.converting",
+    "fetch_data": "steps.fetching",
+    "make_phantom": "steps.simulating",
+    "measure_alignment": "steps.measuring",
+    "open_volume": "io.omezarr",
+    "plan": "run.step",
+    "rerun": "runs",
+}
+__all__ = list(_HOME)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"emkit.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'emkit' has no attribute {name!r}")

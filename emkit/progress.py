@@ -1,0 +1,91 @@
+"""Where a long run stands, and how it is ended. Who listens and who cancels is not the business of the work.
+
+Context variables do not reach threads or worker processes: `track` belongs in the driver, over tasks as they complete.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+PERIOD_S = 0.1
+
+
+@dataclass(frozen=True)
+class Tick:
+    """`done` of `total` (None: unknown) of `what`, `seconds` after its start."""
+
+    what: str
+    done: int
+    total: int | None
+    unit: str
+    seconds: float
+
+    @property
+    def fraction(self) -> float | None:
+        """The part that is done, 0…1; None while the total is unknown."""
+        return None if self.total is None else self.done / self.total if self.total else 1.0
+
+    @property
+    def rate(self) -> float:
+        """Units done per second so far; 0 before the first."""
+        return self.done / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds left at this rate; None while the rate or the total is unknown."""
+        return (self.total - self.done) / self.rate if self.total is not None and self.rate > 0 else None
+
+    def __str__(self) -> str:
+        rate = f", {self.rate:.3g} {self.unit}/s" if self.rate else ""
+        left = f", {self.remaining_s:.0f} s left" if self.remaining_s else ""
+        return f"{self.what}: {self.done} of {'?' if self.total is None else self.total} {self.unit}{rate}{left}"
+
+
+Listener = Callable[[Tick], None]
+Stop = Callable[[], bool]
+_heard_by: ContextVar[tuple[tuple[Listener, ...], tuple[Stop, ...]]] = ContextVar("_heard_by", default=((), ()))
+
+
+class Cancelled(BaseException):
+    """The person ended the run. Not an Exception, so that no `except Exception` swallows it."""
+
+
+@contextmanager
+def listening(*listeners: Listener, stop: Stop = lambda: False) -> Iterator[None]:
+    """Within: every `track` tells the listeners, and ends when `stop` says so."""
+    before, stops = _heard_by.get()
+    token = _heard_by.set(((*before, *listeners), (*stops, stop)))
+    try:
+        yield
+    finally:
+        _heard_by.reset(token)
+
+
+def cancelled() -> bool:
+    """Whether somebody who listens has asked for the end."""
+    return any(stop() for stop in _heard_by.get()[1])
+
+
+def track(items: Iterable[T], what: str, unit: str = "", total: int | None = None) -> Iterator[T]:
+    """The same items. At most ten times a second it tells how many are done, and raises `Cancelled` if asked to end."""
+    listeners, _ = _heard_by.get()
+    total = len(items) if total is None and isinstance(items, list | tuple | range) else total
+    start, told, done = time.monotonic(), float("-inf"), 0
+
+    def tell(now: float) -> None:
+        for listener in listeners:
+            listener(Tick(what, done, total, unit, now - start))
+
+    for item in items:
+        if (now := time.monotonic()) - told >= PERIOD_S:
+            if cancelled():
+                raise Cancelled(f"cancelled in '{what}' after {done} of {'?' if total is None else total} {unit}".strip())
+            tell(now)
+            told = now
+        yield item
+        done += 1
+    tell(time.monotonic())

@@ -1,0 +1,74 @@
+"""What a run needs, told before it works, and the gate that refuses what cannot fit."""
+
+import os
+import re
+import resource
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from emkit.errors import ResourceError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Peak memory, new bytes on disk and wall time, from headers only. The first two are refused on, the last is told."""
+
+    memory_bytes: int
+    disk_bytes: int = 0
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{in_words(self.memory_bytes)} memory, {in_words(self.disk_bytes)} disk, {self.seconds:,.1f} s"
+
+
+def in_words(size: int) -> str:
+    """A number of bytes as people say it: 1,234 MB."""
+    return f"{size / 1e6:,.1f} MB" if size < 1e8 else f"{size / 1e6:,.0f} MB"
+
+
+def workers() -> int:
+    """Tasks that run at once: the cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def memory_left() -> int:
+    """Bytes this process may still use: the smallest of the machine's, its control group's (v2) and its own limit's."""
+    meminfo = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    left = int(meminfo["MemAvailable"].split()[0]) * 1024
+    group = Path("/sys/fs/cgroup") / Path("/proc/self/cgroup").read_text().strip().rpartition("::/")[2]
+    if (limit := group / "memory.max").is_file() and (text := limit.read_text().strip()) != "max":
+        left = min(left, int(text) - int((group / "memory.current").read_text()))
+    own, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return left if own == resource.RLIM_INFINITY else min(left, own - _status("VmSize"))
+
+
+def gate(plan: Plan, out: Path | None) -> None:
+    """Refuse a plan that does not fit into memory, or onto the disk of its output."""
+    if plan.memory_bytes > (left := memory_left()):
+        raise ResourceError(
+            f"The run needs {in_words(plan.memory_bytes)} of memory; {in_words(left)} are free here. "
+            "Close other programs, or start it where there is more."
+        )
+    if out and plan.disk_bytes > (free := shutil.disk_usage(out.absolute().parent).free):
+        raise ResourceError(
+            f"The run writes {in_words(plan.disk_bytes)} to {out}; {in_words(free)} are free there. Make room, or write elsewhere."
+        )
+
+
+class PeakMemory:
+    """Bytes by which this process grew at most since the start of the measurement."""
+
+    def __init__(self) -> None:
+        with suppress(PermissionError):  # a process that nobody may trace cannot either; then an older peak may be told
+            Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark, which else never falls
+        self.before = _status("VmRSS")
+
+    def bytes(self) -> int:
+        return max(0, _status("VmHWM") - self.before)
+
+
+def _status(key: str) -> int:
+    found = re.search(rf"^{key}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.M)
+    return int(found[1]) * 1024 if found else 0

@@ -1,0 +1,32 @@
+"""The steps that people see. A name that is typed is looked up here and nowhere else."""
+
+import ast
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from emkit.errors import ParameterError
+
+STEPS = {  # name: module of this package
+    "align_sections": "aligning",
+    "measure_alignment": "measuring",
+    "convert": "converting",
+    "make_phantom": "simulating",
+    "fetch_data": "fetching",
+}
+
+
+def find(name: str) -> Callable[..., Any]:
+    """The step of this name, its module imported now."""
+    if name not in STEPS:
+        raise ParameterError(f"There is no step {name!r}; there are {', '.join(STEPS)}.")
+    function: Callable[..., Any] = getattr(import_module(f"emkit.steps.{STEPS[name]}"), name)
+    return function
+
+
+def summary(name: str) -> str:
+    """The first line of a step's docstring, read without importing the step."""
+    tree = ast.parse(Path(__file__).with_name(f"{STEPS[name]}.py").read_text())
+    found = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    return (ast.get_docstring(found) or "").partition("\n")[0]

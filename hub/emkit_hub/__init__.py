@@ -1,0 +1,1 @@
+"""The hub: settings, configuration, pages and services. It imports neither emkit nor the spawner."""

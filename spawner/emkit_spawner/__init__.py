@@ -1,0 +1,1 @@
+"""The spawner: users' servers as jobs of a scheduler."""
