@@ -1,0 +1,100 @@
+"""What a site offers (`Profile`), what a user asks for (`Request`), and what a job then gets (`Resources`).
+
+All three are frozen and refuse keys they do not know, so that a typing error in the site's settings or in a request
+cannot pass for a default. `None` means: whatever the scheduler gives.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, StringConstraints, ValidationError
+
+# Slurm's own names; nothing in them can be read as an option or a second directive
+Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.,-]{0,63}$")]
+Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class RequestError(ValueError):
+    """A request that this site does not grant: the text says which value, what is granted, and how to ask."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Limits(_Frozen):
+    """The most a user may ask for instead of the profile's own value. A value without a limit is fixed."""
+
+    cpus: PositiveInt | None = None
+    memory_mb: PositiveInt | None = None
+    runtime: timedelta | None = None
+    gpus: PositiveInt | None = None
+
+
+class Resources(_Frozen):
+    """What one job gets. `runtime` is written as "HH:MM:SS" or, with days, "3 00:00:00"."""
+
+    cpus: PositiveInt | None = None
+    memory_mb: PositiveInt | None = None
+    runtime: timedelta | None = None
+    gpus: Annotated[int, Field(ge=0)] = 0
+    partition: Word | None = None
+    account: Word | None = None
+    environment: dict[Variable, str] = {}
+
+
+class Profile(Resources):
+    """One line of the form: resources with a title, and how far a user may move them."""
+
+    title: str
+    description: str = ""
+    limits: Limits = Limits()
+
+
+class Request(_Frozen):
+    """What a user asks for: a profile by name and, within its limits, other numbers."""
+
+    profile: str | None = None
+    cpus: PositiveInt | None = None
+    memory_mb: PositiveInt | None = None
+    hours: PositiveFloat | None = None
+    gpus: Annotated[int, Field(ge=0)] | None = None
+
+    @classmethod
+    def read(cls, options: Mapping[str, object]) -> "Request":
+        """The request in `options`; RequestError names the first key that is unknown or holds no such value."""
+        try:
+            return cls.model_validate(dict(options))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            key = ".".join(str(part) for part in first["loc"])
+            if first["type"] == "extra_forbidden":
+                known = ", ".join(cls.model_fields)
+                raise RequestError(f"Unknown option {key!r}: this hub knows {known}. Leave it out.") from error
+            raise RequestError(f"Option {key!r} is {first['input']!r}: {first['msg']}.") from error
+
+    def asked(self) -> dict[str, object]:
+        """The numbers that were asked for, in the profile's own units."""
+        runtime = None if self.hours is None else timedelta(hours=self.hours)
+        values = {"cpus": self.cpus, "memory_mb": self.memory_mb, "runtime": runtime, "gpus": self.gpus}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def grant(profiles: Mapping[str, Profile], request: Request) -> Resources:
+    """What `request` gets of `profiles` (the first one when it names none); RequestError when it asks for too much."""
+    name = next(iter(profiles)) if request.profile is None else request.profile
+    if name not in profiles:
+        raise RequestError(f"There is no profile {name!r}: this hub offers {', '.join(profiles)}.")
+    profile = profiles[name]
+    own = profile.model_dump(include=set(Resources.model_fields))
+    for key, value in request.asked().items():
+        limit = getattr(profile.limits, key)
+        if value == own[key]:
+            continue
+        if limit is None:
+            raise RequestError(f"{key} = {value} was asked for, but profile {name!r} has it fixed at {own[key]}: leave it out.")
+        if value > limit:
+            raise RequestError(f"{key} = {value} was asked for, but profile {name!r} gives at most {limit}.")
+        own[key] = value
+    return Resources.model_validate(own)

@@ -1,0 +1,43 @@
+"""The job script: a Jinja template whose values are quoted for the shell by construction.
+
+A text becomes one shell word, a list one command line, whatever stands in them; only `Verbatim` (the site's own prologue and
+epilogue) goes in as it is. A site may bring its own template; a name that it misspells is an error, not an empty text.
+
+>>> render("echo {{ what }}", what="$(reboot)")
+"echo '$(reboot)'"
+"""
+
+import shlex
+
+from jinja2 import Environment, StrictUndefined
+
+
+class Verbatim(str):
+    """Shell text written by the site's administrator: goes into the script unquoted."""
+
+
+# The command's end must not skip the epilogue, and a polite stop (TERM) has to reach both.
+SESSION = """\
+#!/bin/bash
+set -euo pipefail
+trap 'echo "The job was asked to stop." >&2' TERM
+{{ prologue }}
+status=0
+{{ command }} || status=$?
+{{ epilogue }}
+exit "$status"
+"""
+
+
+def _quoted(value: object) -> str:
+    if isinstance(value, Verbatim):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return shlex.join(str(word) for word in value)
+    return shlex.quote(str(value))
+
+
+def render(template: str, **values: object) -> str:
+    """`template` with `values`, each quoted for the shell. jinja2.UndefinedError when the template asks for another name."""
+    # autoescape is for HTML; here `finalize` quotes for the shell, and it sees every value
+    return Environment(finalize=_quoted, undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True).from_string(template).render(values)
