@@ -1,0 +1,76 @@
+"""What a form says under its buttons, as HTML: a plan in numbers, what came of a run, what was refused."""
+
+import html
+import traceback
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from emkit.run.plan import Plan, in_words
+
+SHOWN = 8
+
+
+def plan_message(plan: Plan) -> str:
+    """Memory, disk and time of a run that has not begun."""
+    told = [
+        ("Memory", f"{in_words(plan.memory_bytes)} at its peak"),
+        ("Disk", in_words(plan.disk_bytes) if plan.disk_bytes else "nothing is written"),
+        ("Time", f"about {duration(plan.seconds)}"),
+    ]
+    return _table("Plan", told)
+
+
+def result_message(result: Any, out: Path | None, seconds: float) -> str:
+    """The output's place and the plain values of a report; of its long tables only how long they are."""
+    told = [("Output", str(out))] if out else []
+    if is_dataclass(result) and not isinstance(result, type):
+        told += [(_words(field.name), _shown(getattr(result, field.name))) for field in fields(result)]
+    elif isinstance(result, list | tuple):
+        told.append(("Result", f"{len(result)} rows"))
+    elif result is not None:
+        told.append(("Result", str(result)))
+    return _table(f"Done in {duration(seconds)}", told)
+
+
+def note_message(words: str) -> str:
+    """A quiet remark."""
+    return f'<p class="emkit-remark">{html.escape(words)}</p>'
+
+
+def refusal_message(refused: BaseException) -> str:
+    """What was refused, in its own words."""
+    return f'<pre class="emkit-wrong">{html.escape(str(refused))}</pre>'
+
+
+def fault_message(fault: BaseException) -> str:
+    """An error that no step foresaw: its words, and for a report of it the whole traceback, folded."""
+    trace = html.escape("".join(traceback.format_exception(fault)))
+    head = html.escape(f"The step stopped at an error it does not know: {type(fault).__name__}: {fault}")
+    return f'<p class="emkit-wrong">{head}</p><details><summary>For a report</summary><pre>{trace}</pre></details>'
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list | tuple) and (len(value) > SHOWN or any(is_dataclass(item) for item in value)):
+        return str(len(value))
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_shown, value)) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else "none" if value is None else str(value)
+
+
+def _table(head: str, told: Iterable[tuple[str, str]]) -> str:
+    rows = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in told)
+    return f"<strong>{html.escape(head)}</strong><table>{rows}</table>"

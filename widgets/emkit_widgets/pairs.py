@@ -1,0 +1,26 @@
+"""The pairs of a stack as a plot and a table: the SNR of each, the threshold, what is flagged and why. A click selects one."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+HERE = Path(__file__)
+
+
+class PairTable(anywidget.AnyWidget):
+    """Draws `pairs`; `selected` is the position of one of them, and follows clicks and arrow keys."""
+
+    _esm = HERE.with_suffix(".js")
+    _css = HERE.with_name("style.css")
+    pairs = traitlets.List(traitlets.Dict(), help="fixed, moving, names, snr, residual_px, flagged, reasons of each").tag(sync=True)
+    threshold = traitlets.Float(help="pairs below this SNR are flagged").tag(sync=True)
+    selected = traitlets.Int(0).tag(sync=True)
+
+    def show(self, pairs: Iterable[dict[str, Any]], threshold: float) -> None:
+        """Other pairs, all in one message; the first flagged one is selected."""
+        with self.hold_sync():
+            self.pairs, self.threshold = list(pairs), threshold
+            self.selected = next((i for i, pair in enumerate(self.pairs) if pair["flagged"]), 0)
