@@ -196,7 +196,7 @@ class Call:
                 if path.resolve().is_relative_to(given.resolve()):
                     raise PathError(f"{p.name}: {path} lies in the input {source.name} ({given}); choose a place outside it.")
                 if given.resolve().is_relative_to(path.resolve()):
-                    raise PathError(f"{p.name}: {path} holds the input {source.name} ({given}) and would replace it; choose another.")
+                    raise PathError(f"{p.name}: {path} holds the input {source.name} ({given}) and would replace it.")
             if path.exists() and not overwrite:
                 raise PathError(f"{p.name}: {path} exists. Choose another name, or pass --overwrite to replace it.")
 

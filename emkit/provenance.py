@@ -129,9 +129,8 @@ def write_record(call: Call, out: Path, built: Path, run: Run) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Of emkit, of Python, and of the packages that decide on bytes and are loaded."""
-    loaded = [k for k in DECIDING if {"pillow": "PIL"}.get(k, k) in sys.modules]
-    return {"emkit": version("emkit"), "python": sys.version.split()[0], **{k: version(k) for k in loaded}}
+    """Of emkit, of Python, and of the packages that decide on bytes."""
+    return {"emkit": version("emkit"), "python": sys.version.split()[0], **{k: version(k) for k in DECIDING}}
 
 
 def _software() -> list[tuple[str, str, str]]:

@@ -47,7 +47,7 @@ def journal_of(out: Path) -> Iterator[IO[str]]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise PathError(f"out: another run is writing {out} now. Wait for its end, cancel it, or choose another name.") from None
+            raise PathError(f"out: another run is writing {out} now. Wait for it, cancel it, or choose another name.") from None
         if not out.exists() and _replaced(out).exists():
             _replaced(out).rename(out)
         try:

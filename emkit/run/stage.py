@@ -7,7 +7,7 @@ alike. A step cannot tell who does its tasks, in which order, or how many at onc
 
 import json
 from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 from typing import IO, Any, Generic, TypeVar, get_type_hints
@@ -57,25 +57,34 @@ class Journal:
 
         adapter: TypeAdapter[Any] = TypeAdapter(get_type_hints(asked.work, include_extras=True)["return"])
         missing = {key: arguments for key, arguments in asked.tasks.items() if (asked.name, key) not in self.found}
-        with closing(_completed(asked.work, missing)) as completed:
-            for key, result in track(completed, asked.name, asked.unit, len(missing)):
-                plain = self.found[asked.name, key] = adapter.dump_python(result, mode="json")
-                self.file.write(json.dumps([asked.name, key, plain]) + "\n")
-                self.file.flush()
+
+        def keep(key: str, result: Any) -> None:
+            plain = self.found[asked.name, key] = adapter.dump_python(result, mode="json")
+            self.file.write(json.dumps([asked.name, key, plain]) + "\n")
+            self.file.flush()
+
+        with closing(_completed(asked.work, missing, keep)) as completed:
+            for _ in track(completed, asked.name, asked.unit, len(missing)):
+                pass
         return {key: adapter.validate_python(self.found[asked.name, key]) for key in asked.tasks}
 
 
-def _completed(work: Callable[..., T], tasks: Mapping[str, tuple[Any, ...]]) -> Generator[tuple[str, T], None, None]:
-    """Key and result of each task as it ends. Closed early, it starts no other task and waits for those at work."""
+def _completed(
+    work: Callable[..., T], tasks: Mapping[str, tuple[Any, ...]], keep: Callable[[str, T], None]
+) -> Generator[None, None, None]:
+    """Yields as each task ends, its result kept. Ended early, it starts no other task, waits for those at work and keeps them."""
     pool = ThreadPoolExecutor(workers(), thread_name_prefix="emkit-task")
-    running: dict[Future[T], str] = {}
+    running = {pool.submit(work, *arguments): key for key, arguments in tasks.items()}
     try:
-        running = {pool.submit(work, *arguments): key for key, arguments in tasks.items()}
         while running:
             done, _ = wait(running, timeout=PERIOD_S, return_when=FIRST_COMPLETED)
             if not done and cancelled():
                 raise Cancelled(f"cancelled with {len(running)} tasks to do")
             for future in done:
-                yield running.pop(future), future.result()
+                keep(running.pop(future), future.result())
+                yield
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        for future, key in running.items():
+            if not future.cancelled() and future.exception() is None:
+                keep(key, future.result())

@@ -1,0 +1,243 @@
+"""A step is refused, planned, gated, driven, resumed, placed and recorded the same way, whatever it computes."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pytest
+from annotated_types import Ge, Le
+
+from emkit import provenance
+from emkit.errors import DataError, EmkitError, ParameterError, PathError, ResourceError
+from emkit.params import Call, Positive, Reads, Unit, Writes
+from emkit.progress import Cancelled, Tick, listening
+from emkit.run.output import _exchange, journal_of, place, unfinished
+from emkit.run.plan import Plan
+from emkit.run.stage import stage
+from emkit.run.step import Body, bind, execute, plan, plan_of, step
+
+JUDGE = Path(__file__).parents[1] / "judges" / "validate_crate.py"
+done: list[str] = []
+
+
+@step
+def double_numbers(
+    source: Annotated[Path, Reads("folder")],
+    *,
+    out: Annotated[Path, Writes("folder")],
+    factor: Annotated[Positive, Unit("px")] = 2.0,
+    levels: Annotated[int, Ge(1), Le(4)] = 1,
+) -> Body[list[float]]:
+    """Multiply the number in every file.
+
+    Parameters
+    ----------
+    source
+        Files with a number each.
+    out
+        A folder of the same names.
+    factor
+        What each is multiplied by.
+    levels
+        How often.
+    """
+    names = sorted(p.name for p in source.iterdir())
+    yield Plan(memory_bytes=1000 * len(names), disk_bytes=10 * len(names), seconds=0.1)
+    out.mkdir(exist_ok=True)
+    found = yield from stage("double", double, {name: (source / name, out, factor**levels) for name in names}, "files")
+    return list(found.values())
+
+
+def double(file: Path, out: Path, factor: float) -> float:
+    try:
+        value = float(file.read_text()) * factor
+    except ValueError:
+        raise DataError(f"{file} holds no number") from None
+    (out / file.name).write_text(f"{value}")
+    done.append(file.name)
+    return value
+
+
+@step
+def count_files(source: Annotated[Path, Reads("folder")]) -> Body[int]:
+    """Count the files of a folder."""
+    yield Plan(memory_bytes=10)
+    return len(list(source.iterdir()))
+
+
+@pytest.fixture
+def numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    done.clear()
+    (folder := tmp_path / "-numbers é x").mkdir()
+    for k in range(6):
+        (folder / f"n{k}").write_text(str(k))
+    return folder
+
+
+def test_a_step_is_a_function(numbers: Path) -> None:
+    assert double_numbers(numbers, out=Path("a")) == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
+    assert sorted(os.listdir()) == [numbers.name, "a"]
+    assert double_numbers.__doc__ and "factor" in double_numbers.__annotations__
+
+
+@pytest.mark.parametrize(
+    ("changed", "refusal", "said"),
+    [
+        ({"factor": -1}, ParameterError, r"factor: found -1, needed greater than 0 \(px\)"),
+        ({"factor": float("nan")}, ParameterError, "found nan, needed a finite number"),
+        ({"levels": 2.5}, ParameterError, "levels: found 2.5"),
+        ({"levles": 2}, ParameterError, "unexpected keyword argument 'levles'"),
+        ({"source": Path("nowhere")}, PathError, "source: nowhere does not exist; needed: a folder"),
+        ({"out": Path("no/a")}, PathError, "make it first"),
+        ({"out": Path("-numbers é x/in")}, PathError, "lies in the input"),
+        ({"out": Path("..")}, PathError, "holds the input"),
+    ],
+)
+def test_refused_before_work(numbers: Path, changed: dict[str, Any], refusal: type[EmkitError], said: str) -> None:
+    with pytest.raises(refusal, match=said):
+        double_numbers(**{"source": numbers, "out": Path("a"), **changed})
+    assert os.listdir() == [numbers.name] and len(os.listdir(numbers)) == 6 and not done
+
+
+def test_to_plan_writes_nothing_and_what_cannot_fit_is_refused(numbers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert plan(double_numbers, numbers, out=Path("a")) == Plan(6000, 60, 0.1)
+    monkeypatch.setattr("emkit.run.plan.memory_left", lambda: 5999)
+    with pytest.raises(ResourceError, match="needs 0.0 MB of memory"):
+        double_numbers(numbers, out=Path("a"))
+    assert os.listdir() == [numbers.name]
+
+
+def test_a_step_must_plan() -> None:
+    with pytest.raises(TypeError, match="yields its Plan"):
+        step(lambda: 1)  # type: ignore[arg-type, return-value]
+
+
+def test_an_output_that_exists_is_kept_until_the_new_one_is_whole(numbers: Path) -> None:
+    double_numbers(numbers, out=Path("a"))
+    before = provenance.digest(Path("a"))
+    call = bind(double_numbers, numbers, out=Path("a"), factor=3)
+    with pytest.raises(PathError, match="--overwrite"):
+        execute(call)
+    (numbers / "n5").write_text("five")
+    with pytest.raises(DataError, match="n5 holds no number"):
+        execute(call, overwrite=True)
+    assert provenance.digest(Path("a")) == before
+    (numbers / "n5").write_text("5")
+    execute(call, overwrite=True)
+    assert Path("a/n5").read_text() == "15.0" and sorted(os.listdir()) == [numbers.name, "a"]
+
+
+def test_what_was_done_is_not_done_again(numbers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emkit.progress.PERIOD_S", 0)
+    monkeypatch.setattr("emkit.run.stage.workers", lambda: 1)
+    call = bind(double_numbers, numbers, out=Path("a"))
+    with listening(stop=lambda: len(done) >= 3), pytest.raises(Cancelled, match="of 6 files"):
+        execute(call)
+    assert not Path("a").exists() and 3 <= len(done) < 6
+    assert execute(call) == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
+    assert sorted(done) == sorted(set(done))
+    double_numbers(numbers, out=Path("b"))
+    assert provenance.digest(Path("a")) == provenance.digest(Path("b"))
+
+
+def test_other_arguments_or_inputs_start_anew(numbers: Path) -> None:
+    (numbers / "n5").write_text("five")
+    with pytest.raises(DataError):
+        double_numbers(numbers, out=Path("a"))
+    (numbers / "n0").write_text("100")
+    (numbers / "n5").write_text("5")
+    assert double_numbers(numbers, out=Path("a"))[0] == 200.0
+
+
+def test_two_runs_onto_one_output(numbers: Path) -> None:
+    with journal_of(Path("a")), pytest.raises(PathError, match="another run is writing a now"):
+        double_numbers(numbers, out=Path("a"))
+
+
+def test_what_a_kill_left_between_two_renames_is_put_back(numbers: Path) -> None:
+    double_numbers(numbers, out=Path("a"))
+    Path("a").rename("replaced-a")
+    with pytest.raises(RuntimeError), journal_of(Path("a")):
+        assert Path("a/n1").read_text() == "2.0"
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_placing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool) -> None:
+    if not exchanges:
+        monkeypatch.setattr("emkit.run.output._exchange", lambda a, b: False)
+    out = tmp_path / "out"
+    for k in range(2):
+        unfinished(out).mkdir()
+        (unfinished(out) / str(k)).touch()
+        place(out)
+        assert os.listdir(tmp_path) == ["out"] and os.listdir(out) == [str(k)]
+
+
+def test_exchange_tells_other_troubles(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        _exchange(tmp_path / "a", tmp_path / "b")
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_any_number_of_threads_gives_the_same(numbers: Path, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    monkeypatch.setattr("emkit.run.stage.workers", lambda: threads)
+    ticks: list[Tick] = []
+    with listening(ticks.append):
+        double_numbers(numbers, out=Path("a"))
+    assert ticks[-1].done == ticks[-1].total == 6 and ticks[-1].fraction == 1.0
+    double_numbers(numbers, out=Path("b"), factor=2)
+    assert provenance.digest(Path("a")) == provenance.digest(Path("b"))
+
+
+def test_the_record_is_valid(numbers: Path) -> None:
+    double_numbers(numbers, out=Path("a.x"))
+    graph = json.loads(Path("a.x", provenance.METADATA).read_text())["@graph"]
+    action = next(e for e in graph if e["@id"] == "#run")
+    assert "planned" in action["description"] and "used" in action["description"]
+    assert provenance.manifest(Path("a.x")) == Path("a.x", provenance.MANIFEST).read_text()
+    inputs, versions = provenance.recorded(Path("a.x"))
+    assert inputs == {str(numbers): provenance.digest(numbers)} and versions == provenance.versions()
+    judged = subprocess.run([sys.executable, JUDGE, "a.x"], capture_output=True, text=True)
+    assert judged.stdout.startswith("valid"), judged.stdout + judged.stderr
+
+
+def test_a_step_that_writes_nothing_leaves_its_record_among_the_runs(numbers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMKIT_RUNS_DIR", str(numbers.parent / "runs"))
+    assert count_files(numbers) == 6
+    (folder,) = Path("runs").iterdir()
+    assert sorted(os.listdir(folder)) == ["manifest.sha256", "recipe.toml", "result.json", "ro-crate-metadata.json"]
+    assert (folder / "result.json").read_text() == "6"
+    judged = subprocess.run([sys.executable, JUDGE, folder], capture_output=True, text=True)
+    assert judged.stdout.startswith("valid"), judged.stdout + judged.stderr
+
+
+def test_cancel_is_heard_while_a_task_works(numbers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    def slow(file: Path, out: Path, factor: float) -> float:
+        entered.set()
+        release.wait(30)
+        return 0.0
+
+    monkeypatch.setitem(globals(), "double", slow)
+
+    def stop() -> bool:
+        if entered.is_set():
+            release.set()
+        return entered.is_set()
+
+    with listening(stop=stop), pytest.raises(Cancelled, match="with .* to do"):
+        double_numbers(numbers, out=Path("a"))
+
+
+def test_planning_a_call_checks_its_paths(numbers: Path) -> None:
+    call = Call.of(double_numbers, {"source": str(numbers), "out": "a", "factor": "2.5", "levels": "2"})
+    assert call.values["factor"] == 2.5 and plan_of(call, overwrite=False).disk_bytes == 60
+    assert call.absolute().out == Path.cwd() / "a" and np.prod([call.as_json()["levels"], 1]) == 2
