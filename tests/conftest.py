@@ -1,0 +1,48 @@
+"""What every test may ask for: the real data, the long campaign, Hypothesis without its clock."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# A shared machine with two cores is slow at random moments: a deadline per example would fail the machine, not the code.
+settings.register_profile("sample", deadline=None, max_examples=30, derandomize=True)
+settings.register_profile("campaign", deadline=None, max_examples=1000)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--campaign", action="store_true", help="run the long campaigns whole instead of a seeded sample of them")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("campaign" if config.getoption("--campaign") else "sample")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked `campaign`, unless it was asked for."""
+    if config.getoption("--campaign"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("campaign")]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="session")
+def campaign(request: pytest.FixtureRequest) -> bool:
+    """Whether a test that can run long should run whole (True) or as its seeded sample."""
+    return bool(request.config.getoption("--campaign"))
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real data, from EMKIT_DATA_DIR. Without it these tests are skipped, but never where CI is set."""
+    named = os.environ.get("EMKIT_DATA_DIR")
+    if not named:
+        if os.environ.get("CI"):
+            pytest.fail("CI is set but EMKIT_DATA_DIR is not: tests on real data may not be skipped here")
+        pytest.skip("EMKIT_DATA_DIR is not set: it names the folder of real data, see CONTRIBUTING.md")
+    folder = Path(named).resolve()
+    if not (folder / "SHA256SUMS").is_file():
+        pytest.fail(f"EMKIT_DATA_DIR is {named}, but {folder} holds no SHA256SUMS: give the folder of real data, see CONTRIBUTING.md")
+    return folder

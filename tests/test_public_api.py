@@ -1,0 +1,19 @@
+"""The names users may rely on, and what importing emkit costs them."""
+
+import subprocess
+import sys
+
+import emkit
+
+NAMES = {"EmkitError", "align_sections", "convert", "fetch_data", "make_phantom", "measure_alignment", "open_volume", "plan", "rerun"}
+
+
+def test_public_names_are_these_and_all_load() -> None:
+    assert set(emkit.__all__) == NAMES
+    assert all(callable(getattr(emkit, name)) for name in NAMES)
+
+
+def test_import_is_light() -> None:
+    heavy = "{'torch', 'dask', 'neuroglancer', 'numpy', 'pydantic', 'zarr', 'tensorstore'}"
+    code = f"import sys, emkit; print(*sorted({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""
