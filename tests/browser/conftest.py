@@ -1,7 +1,7 @@
 """A real Chromium and a real JupyterLab, for every test that must see pixels.
 
-They live as long as one test module: Playwright's synchronous API keeps an event loop running in this thread, so a longer life would
-break `asyncio.run` in the tests that follow.
+They live as long as one test module: Playwright's synchronous API keeps an event loop running in this thread, so a longer life
+would break `asyncio.run` in the tests that follow.
 """
 
 import collections
@@ -52,7 +52,16 @@ def page(chromium: Browser, watch: Watch) -> Iterator[Page]:
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     home, folder = tmp_path_factory.mktemp("lab-home"), tmp_path_factory.mktemp("lab")
     token = "browser-test"
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--port=0", "--allow-root", "--expose-app-in-browser"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--ip=127.0.0.1",
+        "--port=0",
+        "--allow-root",
+        "--expose-app-in-browser",
+    ]
     command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"]
     command += ["--ServerApp.jpserver_extensions={'emkit.server': True}"]
     log: collections.deque[str] = collections.deque(maxlen=400)

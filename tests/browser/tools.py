@@ -113,7 +113,9 @@ class Lab:
 
 def scratch_environment(folder: Path) -> dict[str, str]:
     """An environment in which Jupyter neither reads nor writes anything of the account that runs the tests."""
-    homes = {name: str(folder / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")}
+    homes = {
+        name: str(folder / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+    }
     for path in homes.values():
         Path(path).mkdir(parents=True, exist_ok=True)
     return {**os.environ, **homes, "HOME": str(folder)}

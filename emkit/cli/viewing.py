@@ -1,0 +1,37 @@
+"""`emkit view`: look at a volume in the browser, from a plain terminal."""
+
+import argparse
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    Subcommands = argparse._SubParsersAction[Any]
+
+
+def add(commands: "Subcommands") -> None:
+    parser = commands.add_parser(
+        "view",
+        help="look at a volume in the browser",
+        description="Serve a volume to a browser on this machine, until Ctrl-C. On a remote machine, forward the port first: "
+        "ssh -L PORT:127.0.0.1:PORT HOST.",
+    )
+    parser.add_argument("volume", type=Path, metavar="OUT.ome.zarr", help="the volume to show")
+    parser.add_argument("--before", type=Path, metavar="FOLDER", help="the folder of sections it was made from, shown beside it")
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="the port to listen on (default: a free one)")
+    parser.set_defaults(run=view)
+
+
+def view(given: argparse.Namespace) -> int:
+    from emkit.server.alone import serving
+
+    async def serve() -> None:
+        async with serving(given.volume, before=given.before, port=given.port) as url:
+            print(f"{url}\nOpen this address in a browser on this machine. Ctrl-C ends.", flush=True)
+            await asyncio.Event().wait()
+
+    try:
+        asyncio.run(serve())
+    except KeyboardInterrupt:
+        return 0
+    return 0
