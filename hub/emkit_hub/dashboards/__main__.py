@@ -1,0 +1,16 @@
+"""`python -m emkit_hub.dashboards`, started by the hub with the site's settings in the environment."""
+
+import os
+import sys
+
+from pydantic import ValidationError
+
+from emkit_hub.dashboards.app import serve
+from emkit_hub.dashboards.settings import ENVIRONMENT_VARIABLE, DashboardSettings
+
+if __name__ == "__main__":
+    try:
+        settings = DashboardSettings.model_validate_json(os.environ.get(ENVIRONMENT_VARIABLE, "{}"))
+    except ValidationError as error:
+        sys.exit(f"{ENVIRONMENT_VARIABLE} does not hold the settings of the dashboards: {error}")
+    serve(settings)

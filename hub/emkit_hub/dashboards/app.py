@@ -1,0 +1,159 @@
+"""The service: Voila with its own list of routes, the guard in front of each, and kernels from the pool only."""
+
+import asyncio
+import os
+import resource
+import tempfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import jinja2
+from jupyter_server.base.handlers import FileFindHandler
+from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
+from jupyter_server.services.kernels.handlers import KernelHandler
+from jupyter_server.utils import url_path_join
+from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler
+from jupyterlab_server.themes_handler import ThemesHandler
+from tornado import web
+from traitlets.config import Config
+from voila.app import Voila
+from voila.notebook_renderer import NotebookRenderer
+from voila.static_file_handler import MultiStaticFileHandler, TemplateStaticFileHandler
+from voila.utils import get_page_config
+
+from emkit_hub.dashboards import handlers
+from emkit_hub.dashboards.channels import MAX_BYTES, MESSAGES, Channels
+from emkit_hub.dashboards.confinement import hide
+from emkit_hub.dashboards.extensions import ExtensionHost, load_extensions
+from emkit_hub.dashboards.gallery import Dashboard, Gallery
+from emkit_hub.dashboards.guard import GuestIdentity, guarded
+from emkit_hub.dashboards.kernels import ForkProvisioner, ForkServer, Kernels
+from emkit_hub.dashboards.places import Places
+from emkit_hub.dashboards.pool import Pool
+from emkit_hub.dashboards.settings import DashboardSettings
+from emkit_hub.dashboards.warden import Warden
+
+_ID = r"(?P<kernel_id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+_KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH")  # all that kernels get of the service's environment
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # threads of a pool do not survive the fork
+FRONT_END = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"]
+
+
+class ModelOnly(KernelHandler):
+    """GET of a kernel's model, which the page needs; no DELETE."""
+
+    SUPPORTED_METHODS = ("GET",)
+    of_kernel = True
+
+
+class Dashboards(Voila):
+    """The application; `serve` makes and runs it."""
+
+    site: DashboardSettings
+    hub_auth: HubOAuth
+    kernel_environment: dict[str, str]
+
+    def setup_template_dirs(self) -> None:
+        """Voila's `lab` template, under ours."""
+        super().setup_template_dirs()
+        self.template_paths = [str(handlers.PAGES / "voila"), *self.template_paths]
+
+    def init_settings(self) -> dict[str, Any]:
+        """Tornado's settings, with what our handlers need."""
+        settings: dict[str, Any] = super().init_settings()
+        gallery = Gallery(self.site.folders)
+        places = Places(self.site.cap, self.site.per_guest, asyncio.get_event_loop().time)
+        pool = Pool(self.site, gallery, places, self.kernel_manager, self.renderer)
+        pages = jinja2.Environment(loader=jinja2.FileSystemLoader(handlers.PAGES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+        ours = {"hub_auth": self.hub_auth, "dashboards": self.site, "gallery": gallery, "places": places, "pool": pool, "pages": pages}
+        limits = {"websocket_max_message_size": MAX_BYTES, "default_handler_class": handlers.NotFound}
+        return {**settings, **ours, **limits}
+
+    def init_handlers(self) -> list[Any]:
+        """All routes there are: none of Voila's own list, which has contents, files, a tree and a query socket."""
+        settings = self.app.settings
+        host = ExtensionHost(self.app, self.config)
+        self.kernel_manager.kernel_environment = self.kernel_environment | load_extensions(self.site.extensions, host)
+        self.kernel_manager.allowed_message_types = list(MESSAGES)
+        self._warden = asyncio.get_event_loop().create_task(Warden(self.site, settings["pool"], self.kernel_manager).run())
+        self._warden.add_done_callback(lambda _: self.ioloop.stop())  # without it nothing is given back: end, and let the hub start anew
+        themes = {"themes_url": "/voila/api/themes", "path": self.themes_dir, "labextensions_path": self.labextensions_path}
+        routes: list[Any] = [
+            ("", handlers.GalleryPage),
+            (r"picture/([^/]+)", handlers.Picture),
+            (r"open/([^/]+)", handlers.OpenDashboard),
+            (f"place/{_ID}", handlers.Place),
+            (f"voila/api/shutdown/{_ID}", handlers.Place),
+            (f"api/kernels/{_ID}", ModelOnly),
+            (f"api/kernels/{_ID}/channels", Channels),
+            (r"(style\.css|dashboard\.css|place\.js)", handlers.Asset),
+            (r"voila/templates/(.*)", TemplateStaticFileHandler),
+            (r"voila/static/(.*)", MultiStaticFileHandler, {"paths": self.static_paths}),
+            (r"voila/api/themes/(.*)", ThemesHandler, themes),
+            (r"voila/labextensions/(.*)", FileFindHandler, {"path": self.labextensions_path}),
+        ]
+        behind_guard = [(url_path_join(self.base_url, route), guarded(handler), *rest) for route, handler, *rest in routes]
+        return [*behind_guard, (url_path_join(self.base_url, "oauth_callback"), HubOAuthCallbackHandler)]
+
+    def renderer(self, dashboard: Dashboard) -> NotebookRenderer:
+        """Voila's renderer for one run of a dashboard."""
+        voila: Any = self.voila_configuration
+        settings = self.app.settings
+        page_config = get_page_config(base_url=self.base_url, settings=settings, log=self.log, voila_configuration=voila)
+        return NotebookRenderer(
+            voila_configuration=voila,
+            traitlet_config=self.config,
+            notebook_path=dashboard.path.name,
+            template_paths=self.template_paths,
+            contents_manager=AsyncLargeFileManager(parent=self, root_dir=str(dashboard.path.parent)),
+            base_url=self.base_url,
+            kernel_spec_manager=self.kernel_spec_manager,
+            page_config=page_config,
+            mathjax_config=settings["mathjax_config"],
+            mathjax_url=settings["mathjax_url"],
+        )
+
+
+def serve(site: DashboardSettings) -> None:
+    """Run the service until it is told to stop; the hub's environment variables say where and as whom."""
+    hub_auth = HubOAuth.instance(cache_max_age=60)
+    for name in hub_auth.trait_names():
+        getattr(hub_auth, name)  # their defaults are read from the environment on first use: before it is emptied
+    address = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
+    prefix = os.environ["JUPYTERHUB_SERVICE_PREFIX"]
+    environment = {name: os.environ[name] for name in _KEPT if name in os.environ} | _ONE_THREAD | site.environment
+    os.environ.clear()  # Voila hands it to kernels, and the token of the service is in it
+    os.environ.update(environment)
+    hide()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # fifty guests hold over a thousand sockets to their kernels
+    with tempfile.TemporaryDirectory(prefix="emkit-dashboards-") as folder:
+        os.environ["HOME"] = folder
+        server = ForkServer(site, dict(os.environ), Path(folder))
+        server.start()
+        ForkProvisioner.register(server)
+        app = Dashboards(config=_config(site, address.hostname or "127.0.0.1", address.port or 80, prefix, Path(folder)))
+        app.site, app.hub_auth, app.kernel_environment = site, hub_auth, environment
+        app.initialize([])
+        app.start()
+
+
+def _config(site: DashboardSettings, host: str, port: int, prefix: str, scratch: Path) -> Config:
+    config = Config()
+    config.Voila.update(ip=host, port=port, port_retries=0, base_url=prefix, root_dir=str(scratch), open_browser=False, autoreload=False)
+    config.Voila.update(identity_provider_class=GuestIdentity, connection_dir_root=str(scratch), config_file_paths=[])
+    config.VoilaConfiguration.update(
+        preheat_kernel=False,
+        strip_sources=True,
+        show_tracebacks=False,
+        allow_template_override="NO",
+        allow_theme_override="NO",
+        multi_kernel_manager_class=Kernels,
+        extension_allowlist=FRONT_END,
+    )
+    config.VoilaExecutor.update(cell_error_instruction="Please tell the person who runs this site; its log says more.")
+    config.Kernels.update(scratch=str(scratch), buffer_offline_messages=False)
+    config.KernelManager.update(autorestart=False, shutdown_wait_time=1, transport="ipc")
+    config.ViewServer.update(roots=[str(scratch), *map(str, site.data_roots)])  # emkit.server shows guests these folders and no others
+    return config

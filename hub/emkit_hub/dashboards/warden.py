@@ -1,0 +1,111 @@
+"""The round every few seconds: which kernels are given back, and why."""
+
+import asyncio
+import os
+import resource
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from jupyter_server._tz import utcnow
+
+from emkit_hub.dashboards.kernels import Kernels
+from emkit_hub.dashboards.pool import Pool
+from emkit_hub.dashboards.settings import DashboardSettings
+
+ROUND_S = 2.0
+_PAGE = resource.getpagesize()
+_ENDED = "its kernel ended: it used too much memory or processor time, or failed"
+
+
+@dataclass
+class Usage:
+    """What the processes of one session use: bytes of resident memory, number of processes."""
+
+    memory: int = 0
+    processes: int = 0
+
+
+def usage_by_session() -> dict[int, Usage]:
+    """One pass over /proc: a kernel leads its session, and what it starts belongs to it."""
+    usage: dict[int, Usage] = defaultdict(Usage)
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                fields = Path("/proc", name, "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+            except OSError:
+                continue  # it ended meanwhile
+            session = usage[int(fields[3])]
+            session.processes += 1
+            session.memory += int(fields[21]) * _PAGE
+    return usage
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes in the files below `folder`, links not followed."""
+    total = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(where, name)).st_size
+            except OSError:
+                continue  # removed meanwhile
+    return total
+
+
+class Warden:
+    """Gives back what is closed, idle, too old, too big or dead, then fills the pool."""
+
+    def __init__(self, settings: DashboardSettings, pool: Pool, kernels: Kernels) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._kernels = kernels
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self.round()
+            await asyncio.sleep(ROUND_S)
+
+    async def round(self) -> None:
+        """One round."""
+        usage = await asyncio.to_thread(usage_by_session)
+        folders = {kernel: folder for kernel, folder in self._kernels.folders.items() if kernel in self._pool.taken}
+        sizes = await asyncio.to_thread(lambda: {kernel: folder_bytes(folder) for kernel, folder in folders.items()})
+        for kernel_id in list(self._pool.taken):
+            reason = await self._reason(kernel_id, usage, sizes.get(kernel_id, 0))
+            if reason:
+                self._pool.drop(kernel_id, reason)
+        for rendering in list(self._pool.warm):
+            if rendering.finished and not await self._alive(rendering.kernel_id):
+                self._pool.discard(rendering)
+        self._pool.fill()
+
+    async def _alive(self, kernel_id: str) -> bool:
+        return kernel_id in self._kernels and bool(await self._kernels.get_kernel(kernel_id).is_alive())
+
+    async def _reason(self, kernel_id: str, usage: dict[int, Usage], disk: int) -> str:
+        """Why this kernel must go; empty if it may stay. Guests read it."""
+        settings, now = self._settings, self._pool.places.clock()
+        claim, rendering = self._pool.places.claims.get(kernel_id), self._pool.taken.get(kernel_id)
+        if claim is None or rendering is None:
+            return ""  # given back while the round was at another one
+        if kernel_id not in self._kernels:
+            return _ENDED if rendering.finished else ""
+        kernel = self._kernels.get_kernel(kernel_id)
+        if self._kernels._kernel_connections.get(kernel_id, 0):
+            claim.connected_s = now
+        used = usage.get(kernel.provisioner.pid or -1, Usage()) if kernel.provisioner else Usage()
+        ended = rendering.finished and not await kernel.is_alive()
+        idle_s = (utcnow() - kernel.last_activity).total_seconds()
+        rules = (
+            (ended, _ENDED),
+            (used.memory > settings.memory_gb * 2**30, f"it used more than {settings.memory_gb:g} GiB of memory"),
+            (used.processes > settings.processes, f"it started more than {settings.processes} processes"),
+            (disk > settings.disk_gb * 2**30, f"it wrote more than {settings.disk_gb:g} GiB"),
+            (claim.connected_s is not None and now - claim.connected_s > settings.closed_s, "its page was closed or lost the connection"),
+            (claim.connected_s is None and now - claim.since_s > settings.unseen_s, "its page never connected"),
+            (idle_s > settings.cull_s and now - claim.since_s > settings.cull_s, f"nothing happened in it for {settings.cull_s / 60:.0f} minutes"),
+            (now - claim.since_s > settings.age_s, f"it was open for {settings.age_s / 3600:.0f} hours"),
+        )
+        return next((reason for broken, reason in rules if broken), "")
