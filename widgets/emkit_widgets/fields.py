@@ -16,7 +16,7 @@ SHOWN = 200
 FILES = ("table",)  # kinds whose paths are files; the paths of all others are folders
 
 
-class Field(widgets.HBox):
+class Field(widgets.HBox):  # type: ignore[misc]
     """A row of the form; `text` is what goes to the validation, `changed` callbacks hear each change."""
 
     def __init__(self, parameter: Parameter, value: Any = None) -> None:
@@ -92,7 +92,7 @@ def beside(typed: str, *, folders_only: bool) -> tuple[str, ...]:
     base = Path(typed).expanduser()
     folder = base if typed.endswith("/") else base.parent
     try:
-        found = [path for path in folder.iterdir() if not path.name.startswith(".")]
-        return tuple(sorted(f"{path}/" if path.is_dir() else str(path) for path in found if path.is_dir() or not folders_only)[:SHOWN])
+        found = [(path, path.is_dir()) for path in folder.iterdir() if not path.name.startswith(".")]
+        return tuple(sorted(f"{path}/" if is_dir else str(path) for path, is_dir in found if is_dir or not folders_only)[:SHOWN])
     except OSError:  # no such folder (yet), or not ours to read: nothing to offer
         return ()

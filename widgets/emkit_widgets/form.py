@@ -26,7 +26,7 @@ from emkit_widgets.messages import fault_message, note_message, plan_message, re
 STYLE = f"<style>{Path(__file__).with_name('style.css').read_text()}</style>"
 
 
-class StepForm(widgets.VBox):
+class StepForm(widgets.VBox):  # type: ignore[misc]
     """The form of a step; `initial` fills its fields. `result` is what the last run returned.
 
     >>> import emkit

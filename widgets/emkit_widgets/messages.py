@@ -25,6 +25,8 @@ def plan_message(plan: Plan) -> str:
 def result_message(result: Any, out: Path | None, seconds: float) -> str:
     """The output's place and the plain values of a report; of its long tables only how long they are."""
     told = [("Output", str(out))] if out else []
+    if "__str__" in vars(type(result)):  # a report that tells itself
+        return _table(f"Done in {duration(seconds)}", told) + f"<pre>{html.escape(str(result))}</pre>"
     if is_dataclass(result) and not isinstance(result, type):
         told += [(_words(field.name), _shown(getattr(result, field.name))) for field in fields(result)]
     elif isinstance(result, list | tuple):
