@@ -111,7 +111,7 @@ def _parameter(given: inspect.Parameter, text: str) -> Parameter:
         given.name, given.annotation, _word(plain), given.default,
         positional=given.kind is not given.KEYWORD_ONLY,
         count=-1 if many else len(args) if origin is tuple else 0 if plain is bool else 1,
-        choices=args if origin is Literal else (), unit=unit, role=role, help=f"{text} [{facts}]" if facts else text,
+        choices=args if origin is Literal else (), unit=unit, role=role, help=f"{text} [{facts}]".lstrip() if facts else text,
     )  # fmt: skip
 
 

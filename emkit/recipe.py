@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from emkit.errors import ParameterError
+from emkit.errors import ParameterError, PathError
 from emkit.params import Call
 from emkit.provenance import recipe_text as dumps
 from emkit.steps import find
@@ -24,7 +24,11 @@ __all__ = ["dumps", "load", "loads"]
 
 
 def load(file: Path) -> list[Call]:
-    return loads(file.read_text(), file.absolute().parent)
+    """The calls of a recipe file; its relative paths start at its folder."""
+    try:
+        return loads(file.read_text(), file.absolute().parent)
+    except (OSError, UnicodeDecodeError) as unreadable:
+        raise PathError(f"recipe: {file} cannot be read ({unreadable}); needed: a TOML file.") from None
 
 
 def loads(text: str, base: Path) -> list[Call]:
@@ -36,6 +40,8 @@ def loads(text: str, base: Path) -> list[Call]:
     if extra := found.keys() - {"step", "arguments", "sweep"}:
         raise ParameterError(f"The recipe holds {', '.join(sorted(extra))}; it may hold step, arguments and sweep.")
     function, arguments, sweep = find(found.get("step", "")), found.get("arguments", {}), found.get("sweep", {})
+    if wrong := [name for name, values in sweep.items() if not isinstance(values, list)]:
+        raise ParameterError(f"sweep: {', '.join(wrong)} holds one value; needed a list of values.")
     cells = [dict(zip(sweep, values, strict=True)) for values in itertools.product(*sweep.values())]
     return [_placed(Call.of(function, {**arguments, **cell}), cell, base) for cell in cells]
 
