@@ -1,0 +1,225 @@
+"""OME-Zarr: multiscale volumes on disk. 0.5 on zarr v3, sharded, is written; 0.4 and 0.5 are read. Axis order is (z, y, x).
+
+    create_volume(out, shape=…, dtype=…, voxel_size_nm=…)          # all metadata
+    for block in shard_grid(out): write_block(out, block, pixels)   # any order, any number of workers; goes down its levels
+    for level in levels_to_build(out):                              # what large volumes have beyond, in this order
+        for block in shard_grid(out, level): build_block(out, level, block)
+
+One block is one shard is one file, written by one task: the same bytes in any order. A coarser image voxel is the mean of its
+finer ones (integers round half to even), a coarser label the most frequent one (of equals the smallest). The origin of a level
+is the centre of its first voxel and so moves by half the difference of the voxel sizes: levels register in every reader.
+
+Format: https://ngff.openmicroscopy.org/0.5 and /0.4. The arrays are written and read by tensorstore, the metadata by yaozarrs.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emkit.blocks import CHUNK_PX, SHARD_PX, Block, Grid, pyramid
+from emkit.errors import ParameterError, PathError
+from emkit.io.ngff import Metadata, group_document, read_metadata
+from emkit.model import Level, Shape, SizeNm, Volume, VolumeKind
+
+if TYPE_CHECKING:
+    import xarray
+
+INTEGERS = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
+DTYPES = (*INTEGERS, "float32", "float64")
+
+
+@dataclass(frozen=True)
+class _Pyramid:
+    """The open levels of a volume that this module made."""
+
+    method: str
+    stores: list[Any]
+    grids: list[Grid]
+
+
+def create_volume(
+    out: Path,
+    *,
+    shape: Shape,
+    dtype: str,
+    voxel_size_nm: SizeNm,
+    kind: VolumeKind = "image",
+    name: str = "",
+    chunk_px: int = CHUNK_PX,
+    shard_px: int = SHARD_PX,
+) -> None:
+    """Write the metadata of the volume and of all its levels, down to one chunk; no voxels yet, they read as 0.
+
+    Doing it again over the same volume changes nothing. The path is not written into it: a name is given or there is none.
+    """
+    if dtype not in (allowed := INTEGERS if kind == "labels" else DTYPES):
+        raise ParameterError(f"{out}: found voxels of type {dtype}, needed for {kind}: {', '.join(allowed)}. Convert them first.")
+    grids = pyramid(shape, voxel_size_nm, np.dtype(dtype).itemsize, chunk_px=chunk_px, shard_px=shard_px)
+    for index, grid in enumerate(grids):
+        spec = {"driver": "zarr3", "kvstore": _file(out / str(index)), "metadata": _array_metadata(grid, dtype)}
+        _tensorstore().open(spec, create=True, open=True, context=_context()).result()
+    document = group_document(name, kind, voxel_size_nm, [grid.factor for grid in grids])
+    (out / "zarr.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def shard_grid(path: Path, level: int = 0) -> list[Block]:
+    """The blocks of a level: one per shard."""
+    return _pyramid(path).grids[level].blocks()
+
+
+def levels_to_build(path: Path) -> list[int]:
+    """The levels that `write_block` of level 0 does not reach, in the order to build them. Few: every fourth of a large volume."""
+    return [index for index, grid in enumerate(_pyramid(path).grids) if index and grid.starts_group]
+
+
+def write_block(path: Path, block: Block, array: NDArray[Any], level: int = 0) -> None:
+    """Write one shard of a level that starts a group, and what it becomes in the coarser levels of that group.
+
+    `array` has the shape of the block and the dtype of the volume. It must not change until this returns.
+    """
+    pyramid = _pyramid(path, write=True)
+    if array.shape != block.shape or array.dtype != pyramid.stores[0].dtype.numpy_dtype:
+        found, needed = f"{array.dtype} of {array.shape}", f"{pyramid.stores[0].dtype.name} of {block.shape}"
+        raise ValueError(f"{path}, level {level}: found voxels {found}, needed {needed}")
+    _write(pyramid, block, array, level)
+
+
+def build_block(path: Path, level: int, block: Block) -> None:
+    """Make one block of a level, and of the levels after it in its group, from the finer level."""
+    pyramid = _pyramid(path, write=True)
+    factor, finer = pyramid.grids[level].factor, pyramid.stores[level - 1]
+    array = finer[block.finer(factor, finer.shape).slices].read().result()
+    _write(pyramid, block, _downsample(array, factor, pyramid.method), level)
+
+
+def _write(pyramid: _Pyramid, block: Block, array: NDArray[Any], level: int) -> None:
+    writes = []
+    while True:
+        # Nothing is copied: there is no cache, so the array is let go of when its write is done, and that is awaited below.
+        writes.append(pyramid.stores[level][block.slices].write(array, can_reference_source_data_indefinitely=True))
+        level += 1
+        if level == len(pyramid.grids) or pyramid.grids[level].starts_group:
+            break
+        factor = pyramid.grids[level].factor
+        array, block = _downsample(array, factor, pyramid.method), block.coarser(factor)
+    for write in writes:
+        write.result()
+
+
+def read_region(path: Path, level: int, block: Block) -> NDArray[Any]:
+    """The voxels of a block of a level, (z, y, x)."""
+    return np.asarray(open_level(path, level)[block.slices].read().result())
+
+
+def read_levels(path: Path) -> tuple[Level, ...]:
+    """The levels of a volume, the finest first; headers only."""
+    return read_volume(path).levels
+
+
+def read_volume(path: Path) -> Volume:
+    """What the headers of an OME-Zarr 0.4 or 0.5 tell: its name, image or labels, its levels. Refuses anything else (PathError)."""
+    metadata = read_metadata(path)
+    stores = [_open(path, metadata, index) for index in range(len(metadata.levels))]
+    levels = (
+        Level(placed.path, store.shape, store.dtype.numpy_dtype.name, placed.voxel_size_nm, placed.origin_nm)
+        for placed, store in zip(metadata.levels, stores, strict=True)
+    )
+    return Volume(path, metadata.name, metadata.kind, tuple(levels))
+
+
+def open_level(path: Path, level: int = 0) -> Any:
+    """A level as a tensorstore (z, y, x)."""
+    metadata = read_metadata(path)
+    if not 0 <= level < len(metadata.levels):
+        raise ParameterError(f"{path} has levels 0 to {len(metadata.levels) - 1}; found level {level}.")
+    return _open(path, metadata, level)
+
+
+def open_volume(path: Path | str, level: int = 0) -> "xarray.DataArray":
+    """A level as a lazy xarray.DataArray (z, y, x): voxels are read when used, coordinates are voxel centres in nm.
+
+    >>> open_volume("stack.ome.zarr").sel(z=90, method="nearest").mean()  # doctest: +SKIP
+    """
+    from emkit.io.lazy import lazy_array
+
+    volume = read_volume(Path(path))
+    return lazy_array(open_level(Path(path), level), volume.levels[level], volume.name)
+
+
+def _open(path: Path, metadata: Metadata, level: int, *, write: bool = False) -> Any:
+    """The tensorstore of a level without its leading axes, which must be 1 long."""
+    placed = metadata.levels[level]
+    driver = {2: "zarr", 3: "zarr3"}[metadata.zarr_format]
+    spec = {"driver": driver, "kvstore": _file(path / placed.path)}
+    try:
+        store = _tensorstore().open(spec, open=True, read=True, write=write, context=_context()).result()
+    except ValueError as wrong:
+        raise PathError(f"{path} names the level {placed.path!r}, which cannot be opened: {wrong}") from None
+    if store.rank != metadata.leading + 3 or any(n != 1 for n in store.shape[: metadata.leading]):
+        raise PathError(
+            f"{path}: level {placed.path!r} has the shape {store.shape}; needed: (z, y, x), "
+            "and before them only axes that are 1 long. Take out one channel and time point first."
+        )
+    return store[(0,) * metadata.leading] if metadata.leading else store
+
+
+def _pyramid(path: Path, *, write: bool = False) -> _Pyramid:
+    metadata = read_metadata(path)
+    stores = [_open(path, metadata, index, write=write) for index in range(len(metadata.levels))]
+    grids: list[Grid] = []
+    for index, (placed, store) in enumerate(zip(metadata.levels, stores, strict=True)):
+        finer = metadata.levels[max(index - 1, 0)].voxel_size_nm
+        z, y, x = (round(coarse / fine) for coarse, fine in zip(placed.voxel_size_nm, finer, strict=True))
+        layout = store.chunk_layout
+        grid = Grid(store.shape, (z, y, x), layout.read_chunk.shape, layout.write_chunk.shape, starts_group=True)
+        # Within a group each shard becomes one shard of the next level, so that their number stays.
+        grids.append(replace(grid, starts_group=not index or grid.shards != grids[-1].shards))
+    return _Pyramid("mode" if metadata.kind == "labels" else "mean", stores, grids)
+
+
+def _downsample(array: NDArray[Any], factor: Shape, method: str) -> NDArray[Any]:
+    ts = _tensorstore()
+    return np.asarray(ts.downsample(ts.array(array), factor, method).read().result())
+
+
+def _array_metadata(grid: Grid, dtype: str) -> dict[str, Any]:
+    """The zarr v3 array: shards of blosc-zstd chunks, their index at the end."""
+    itemsize = np.dtype(dtype).itemsize
+    shuffle = "shuffle" if itemsize > 1 else "noshuffle"
+    little = {"name": "bytes", "configuration": {"endian": "little"}}
+    blosc = {"cname": "zstd", "clevel": 3, "shuffle": shuffle, "typesize": itemsize, "blocksize": 0}
+    sharding = {
+        "chunk_shape": grid.chunk,
+        "codecs": [little, {"name": "blosc", "configuration": blosc}],
+        "index_codecs": [little, {"name": "crc32c"}],
+        "index_location": "end",
+    }
+    return {
+        "shape": grid.shape,
+        "data_type": dtype,
+        "dimension_names": ["z", "y", "x"],
+        "fill_value": 0,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": grid.shard}},
+        "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
+    }
+
+
+def _file(folder: Path) -> dict[str, str]:
+    return {"driver": "file", "path": f"{folder.absolute()}/"}
+
+
+@cache
+def _context() -> Any:
+    """One for all arrays: the threads are shared, and nothing is kept that a block no longer needs."""
+    return _tensorstore().Context({"cache_pool": {"total_bytes_limit": 0}})
+
+
+def _tensorstore() -> Any:
+    import tensorstore  # 90 ms, and it has no types
+
+    return tensorstore
