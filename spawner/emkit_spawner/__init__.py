@@ -1,1 +1,1 @@
-"""The spawner: users' servers as jobs of a scheduler."""
+"""A JupyterHub spawner whose servers are jobs: the class API and `req_*` traits of batchspawner, with our own commands and states."""

@@ -1,0 +1,37 @@
+"""The Unix account of the dashboards, where this process may have one."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+
+from emkit_hub.data_folder import DataFolder
+
+ACCOUNT = "emkit-dashboards"
+
+
+def dashboards_account(folder: DataFolder) -> str:
+    """The account that the dashboards run under, made when it is missing; "" for the hub's own.
+
+    Only root can start a process under another account, and that account must be able to run this Python and these packages
+    (it cannot when they lie below a home that is closed to others).
+    """
+    if os.geteuid() != 0 or shutil.which("useradd") is None:
+        return ""
+    try:
+        found = pwd.getpwnam(ACCOUNT)
+    except KeyError:
+        command = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", ACCOUNT]
+        subprocess.run(command, check=True)
+        found = pwd.getpwnam(ACCOUNT)
+    tried = subprocess.run(
+        [sys.executable, "-c", "import emkit_hub.dashboards.settings"],
+        user=found.pw_uid,
+        group=found.pw_gid,
+        extra_groups=[],
+        cwd="/",
+        env={"PATH": os.defpath},
+        capture_output=True,
+    )
+    return ACCOUNT if tried.returncode == 0 else ""

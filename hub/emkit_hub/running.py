@@ -1,0 +1,112 @@
+"""A hub and its proxy as jobs of this machine: started, watched, ended with everything they started.
+
+They outlive whoever started them, like the servers do; so a second start finds what an earlier one, killed by force, left behind.
+"""
+
+import asyncio
+import os
+import secrets
+import sys
+import time
+from pathlib import Path
+
+import aiohttp
+from emkit_jobs.local import LocalScheduler
+from emkit_jobs.scheduler import Job, State
+from emkit_jobs.script import SESSION, Verbatim, render
+
+from emkit_hub import proxy
+from emkit_hub.config import DASHBOARDS_PATH, HOST
+from emkit_hub.data_folder import DataFolder
+
+UP_WITHIN_S = 120.0
+TICK_S = 0.2
+
+
+class HubError(RuntimeError):
+    """The hub does not come up or has ended: why, with the end of its log."""
+
+
+class RunningHub:
+    """`async with RunningHub(folder, port) as hub` brings both up; leaving it ends them and, with them, all servers."""
+
+    def __init__(self, folder: DataFolder, port: int, *, environment: dict[str, str] | None = None) -> None:
+        self.folder = folder
+        self.port = port
+        self.url = f"http://{HOST}:{port}"
+        self.environment = environment or {}
+        self.services = LocalScheduler(folder.path / "services", grace_s=15.0)
+        self.servers = LocalScheduler(folder.jobs)
+        self._jobs: dict[str, str] = {}  # "hub" and "proxy" → job
+
+    async def __aenter__(self) -> "RunningHub":
+        for left_over in (await self.services.find("")).values():
+            await self.services.cancel(left_over)
+        try:
+            await self.start_proxy()
+            await self.start_hub()
+        except BaseException:  # Ctrl-C during the start too must leave nothing running
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.stop()
+
+    async def start_proxy(self) -> None:
+        environment = {"CONFIGPROXY_AUTH_TOKEN": self.folder.proxy_token, "PATH": os.defpath}
+        await self._submit("proxy", proxy.command(self.folder, HOST, self.port), environment)
+
+    async def start_hub(self) -> None:
+        """Start the hub and wait until its pages and its dashboards answer. HubError with the log's end if they do not."""
+        config = Path(__file__).parents[1] / "jupyterhub_config.py"
+        environment = {
+            **os.environ,
+            **self.environment,
+            "EMKIT_DATA": str(self.folder.path),
+            "EMKIT_PORT": str(self.port),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        }
+        await self._submit("hub", [sys.executable, "-m", "jupyterhub", "-f", str(config)], environment)
+        last = time.monotonic() + UP_WITHIN_S
+        async with aiohttp.ClientSession() as session:
+            # the hub by itself first: the proxy logs a failure for every question to a hub that is not there yet
+            own = f"http://{HOST}:{self.folder.ports()['hub']}/hub/health"
+            while not await _answer(session, own, self.url + DASHBOARDS_PATH):
+                await self.check_alive()
+                if time.monotonic() > last:
+                    raise HubError(f"The hub does not answer at {self.url} after {UP_WITHIN_S:.0f} s. {await self.services.explain(self._jobs['hub'])}")
+                await asyncio.sleep(TICK_S)
+
+    async def check_alive(self) -> None:
+        """HubError when the hub or its proxy has ended."""
+        for what, job_id in self._jobs.items():
+            if (await self.services.query_many([job_id]))[job_id].state is State.FINISHED:
+                raise HubError(f"The {what} has ended. {await self.services.explain(job_id)}")
+
+    async def stop(self) -> None:
+        """End the hub (and with it the dashboards), then all servers, then the proxy."""
+        if "hub" in self._jobs:
+            await self.services.cancel(self._jobs.pop("hub"))
+        await asyncio.gather(*(self.servers.cancel(job_id) for job_id in (await self.servers.find("")).values()))
+        if "proxy" in self._jobs:
+            await self.services.cancel(self._jobs.pop("proxy"))
+
+    def log(self, what: str) -> Path:
+        return self.services.folder / self._jobs[what] / "log"
+
+    async def _submit(self, what: str, command: list[str], environment: dict[str, str]) -> None:
+        script = render(SESSION, prologue=Verbatim(""), epilogue=Verbatim(""), command=command)
+        name = f"{what}-{secrets.token_hex(4)}"
+        self._jobs[what] = await self.services.submit(Job(name, script, self.folder.path, environment))
+
+
+async def _answer(session: aiohttp.ClientSession, *urls: str) -> bool:
+    for url in urls:
+        try:
+            async with session.get(url, allow_redirects=False) as response:
+                if response.status >= 400:
+                    return False
+        except aiohttp.ClientError:
+            return False
+    return True
