@@ -1,0 +1,151 @@
+"""A folder of section images, TIFF or PNG, one file a section, in natural order. Pixels are (y, x), stacks (z, y, x).
+
+`open_stack` reads headers only and refuses what they tell; `read_section` reads pixels and refuses what only they tell.
+Values are those that the file stores: nothing is scaled or inverted.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emkit.errors import DataError, PathError
+from emkit.io.headers import Header, read_header
+from emkit.model import SectionFile, SizeNm, Stack
+
+SUFFIXES = (".tif", ".tiff", ".png")
+WIDEST_SPAN = 100_000  # numbers that lie further apart than this, beyond one a file, are dates or positions
+
+
+def open_stack(folder: Path, *, allow_gaps: bool = False) -> Stack:
+    """The sections of a folder, from names and headers; everything wrong with them is one PathError.
+
+    The section number is the first of the numbers in a name that differs between the files. A missing or a doubled one is
+    refused, or with `allow_gaps` told in the stack. Hidden files and files of other kinds are passed over.
+    """
+    files = section_files(folder)
+    headers = [read_header(path) for path in files]
+    _check_alike(folder, files, headers)
+    numbers = section_numbers([path.stem for path in files])
+    counts = Counter(number for number in numbers if number is not None)
+    present = sorted(counts)
+    gaps = tuple(sorted(set(range(present[0], present[-1])) - set(present))) if present else ()
+    duplicates = tuple(number for number in present if counts[number] > 1)
+    if (gaps or duplicates) and not allow_gaps:
+        doubled = [path.name for path, number in zip(files, numbers, strict=True) if number in duplicates]
+        found = [f"no section {ranges(gaps)}"] * bool(gaps) + [f"several files of one number ({_few(doubled)})"] * bool(duplicates)
+        raise PathError(
+            f"{folder} counts its sections from {present[0]} to {present[-1]}, but has {' and '.join(found)}; needed: each number "
+            "once. Add or remove files, or pass --allow-gaps to go on with the files as they are, in natural order."
+        )
+    sections = tuple(SectionFile(path, number) for path, number in zip(files, numbers, strict=True))
+    return Stack(sections, headers[0].shape, headers[0].dtype, gaps, duplicates)
+
+
+def section_files(folder: Path) -> list[Path]:
+    """The images of a folder in natural order: s2 before s10."""
+    try:
+        names = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
+    except OSError as wrong:
+        raise PathError(
+            f"{folder} cannot be listed: {wrong.strerror}. Needed: a folder of {', '.join(SUFFIXES)} images that you may read."
+        ) from None
+    if not names:
+        raise PathError(f"{folder} holds no images; needed: one {', '.join(SUFFIXES)} file a section. Give the folder they lie in.")
+    return sorted(names, key=lambda path: (_natural(path.name), path.name))
+
+
+def section_numbers(stems: Sequence[str]) -> list[int | None]:
+    """What the names count: of the numbers that all names have, the first that differs; None where nothing is counted.
+
+    >>> section_numbers(["run3_s09", "run3_s10"])
+    [9, 10]
+    """
+    rows = [tuple(map(int, re.findall("[0-9]+", stem))) for stem in stems]
+    columns = list(zip(*(row[: min(map(len, rows))] for row in rows), strict=True))
+    differing = [column for column in columns if len(set(column)) > 1] or columns[-1:]
+    distinct = [column for column in differing if len(set(column)) == len(column)]
+    if not differing or (len(differing) > 1 and not distinct):  # such as wafer and section: no one number tells
+        return [None] * len(stems)
+    counted = (distinct or differing)[0]
+    if max(counted) - min(counted) > len(counted) + WIDEST_SPAN:
+        return [None] * len(stems)
+    return list(counted)
+
+
+def read_section(stack: Stack, z: int) -> NDArray[Any]:
+    """The pixels of a section, (y, x). DataError with the file if they cannot be decoded, or hold NaN or infinity."""
+    path = stack.files[z].path
+    pixels = _decode(path)
+    if pixels.shape != stack.shape or pixels.dtype.name != stack.dtype:
+        found = f"{pixels.dtype.name} of {pixels.shape} px"
+        raise DataError(f"{path} holds {found}, its header told {stack.dtype} of {stack.shape} px (y, x). Write it anew.")
+    if pixels.dtype.kind == "f" and not (finite := np.isfinite(pixels)).all():
+        y, x = np.argwhere(~finite)[0]
+        raise DataError(
+            f"{path} holds {np.count_nonzero(~finite)} pixels that are not finite, the first is {pixels[y, x]} at (y={y}, x={x}); "
+            "needed: a finite value in each. Replace them, or leave the section out."
+        )
+    return pixels
+
+
+def write_section(path: Path, pixels: NDArray[Any], voxel_size_nm: SizeNm) -> None:
+    """One section as an uncompressed TIFF with its pixel size as resolution: the same bytes for the same pixels."""
+    import tifffile
+
+    _, size_y, size_x = voxel_size_nm
+    per_cm = (1e7 / size_x, 1e7 / size_y)
+    tifffile.imwrite(
+        path, pixels, photometric="minisblack", resolution=per_cm, resolutionunit="CENTIMETER", metadata=None, software="emkit"
+    )
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Ascending numbers in few words.
+
+    >>> ranges([3, 4, 5, 9])
+    '3–5, 9'
+    """
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return _few([f"{low}" if low == high else f"{low}–{high}" for low, high in runs])
+
+
+def _decode(path: Path) -> NDArray[Any]:
+    import imagecodecs
+    import tifffile
+
+    try:
+        pixels = imagecodecs.png_decode(path.read_bytes()) if path.suffix.lower() == ".png" else tifffile.imread(path)
+    except (OSError, ValueError, RuntimeError, tifffile.TiffFileError) as wrong:  # each decoder has its own error, a RuntimeError
+        raise DataError(f"{path} cannot be decoded: {wrong}. Needed: a whole image. Copy it again from its source.") from None
+    native: NDArray[Any] = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    return native
+
+
+def _check_alike(folder: Path, files: Sequence[Path], headers: Sequence[Header]) -> None:
+    for told, what in (("shape", "sizes (y, x)"), ("dtype", "pixel types")):
+        groups: dict[Any, list[str]] = {}
+        for path, header in zip(files, headers, strict=True):
+            groups.setdefault(getattr(header, told), []).append(path.name)
+        if len(groups) > 1:
+            found = "; ".join(f"{value} in {len(names)} files, such as {names[0]}" for value, names in groups.items())
+            raise PathError(f"{folder} mixes images of different {what}: {found}. Needed: one for all. Sort or convert them first.")
+
+
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    """Digits compare as numbers, and before letters."""
+    parts = re.findall("[0-9]+|[^0-9]+", name.casefold())
+    return [(not part[0].isdigit(), int(part) if part[0] in "0123456789" else 0, part) for part in parts]
+
+
+def _few(words: Sequence[str]) -> str:
+    return ", ".join(words[:8]) + (f" and {len(words) - 8} more" if len(words) > 8 else "")
