@@ -44,5 +44,5 @@ def data_dir() -> Path:
         pytest.skip("EMKIT_DATA_DIR is not set: it names the folder of real data, see CONTRIBUTING.md")
     folder = Path(named).resolve()
     if not (folder / "SHA256SUMS").is_file():
-        pytest.fail(f"EMKIT_DATA_DIR is {named}, but {folder} holds no SHA256SUMS: give the folder of real data, see CONTRIBUTING.md")
+        pytest.fail(f"EMKIT_DATA_DIR is {named}, but {folder} holds no SHA256SUMS: name the real data, see CONTRIBUTING.md")
     return folder

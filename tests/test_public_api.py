@@ -5,7 +5,17 @@ import sys
 
 import emkit
 
-NAMES = {"EmkitError", "align_sections", "convert", "fetch_data", "make_phantom", "measure_alignment", "open_volume", "plan", "rerun"}
+NAMES = {
+    "EmkitError",
+    "align_sections",
+    "convert",
+    "fetch_data",
+    "make_phantom",
+    "measure_alignment",
+    "open_volume",
+    "plan",
+    "rerun",
+}
 
 
 def test_public_names_are_these_and_all_load() -> None:
