@@ -38,7 +38,7 @@ class StepForm(widgets.VBox):  # type: ignore[misc]
     ran = traitlets.Instance(Call, allow_none=True, help="the call of the last run that came to its end")
 
     def __init__(self, function: Callable[..., Any], **initial: Any) -> None:
-        self.function, self.result, self._asked = function, None, threading.Event()
+        self.function, self.result, self.running, self._asked = function, None, False, threading.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"run-{function.__name__}")
         self.fields = {p.name: Field(p, initial.get(p.name)) for p in parameters(function)}
         for name in initial.keys() - self.fields.keys():
@@ -83,8 +83,10 @@ class StepForm(widgets.VBox):  # type: ignore[misc]
         except EmkitError as refused:
             self._refuse(refused)
 
-    def start(self) -> "Future[Any] | None":
-        """Run in a thread. What is refused before work is said at once, and None is returned."""
+    def start(self) -> "Future[None] | None":
+        """Run in a thread; the future is done when all is said. None where the form refuses, or runs already."""
+        if self.running:
+            return None
         try:
             (call := self.call()).check(overwrite=self.overwrite.value)
         except EmkitError as refused:
@@ -92,8 +94,7 @@ class StepForm(widgets.VBox):  # type: ignore[misc]
             return None
         self._begin()
         running = self._thread.submit(self._work, call)
-        running.add_done_callback(lambda done: self._end(call, done.exception()))
-        return running
+        return self._thread.submit(lambda: self._end(call, running.exception()))  # the one thread does it after the run
 
     def run_now(self) -> Any:
         """Run and wait, for a notebook that nobody sits before. What is refused is raised."""
@@ -117,18 +118,19 @@ class StepForm(widgets.VBox):  # type: ignore[misc]
         place = widgets.VBox([widgets.HTML(note_message(note))])
 
         def show(change: Mapping[str, Any]) -> None:
-            try:
-                place.children = [make(change["new"].values)]
-            except EmkitError as refused:
-                place.children = [widgets.HTML(refusal_message(refused))]
+            if (call := change["new"]) is not None:
+                try:
+                    place.children = [make(call.values)]
+                except EmkitError as refused:
+                    place.children = [widgets.HTML(refusal_message(refused))]
 
         self.observe(show, names="ran")
-        if self.ran is not None:
-            place.children = [make(self.ran.values)]
+        show({"new": self.ran})
         return place
 
     def _begin(self) -> None:
         self._asked.clear()
+        self.running, self.ran = True, None
         self._mark({})
         self.run.disabled, self.cancel.disabled, self.message.value = True, False, ""
         self.bar.value, self.pace.value = 0.0, "starting"
@@ -143,6 +145,7 @@ class StepForm(widgets.VBox):  # type: ignore[misc]
         return self.result
 
     def _end(self, call: Call, refused: BaseException | None) -> None:
+        self.running = False
         self.run.disabled, self.cancel.disabled, self.cancel.description = False, True, "Cancel"
         self.progress.layout.visibility = "hidden"
         if refused is None:
@@ -168,7 +171,8 @@ class StepForm(widgets.VBox):  # type: ignore[misc]
         self._mark(wrong, hush=missing)
         labels = ", ".join(self.fields[name].entry.description for name in missing)
         self.message.value = note_message(f"Still needed: {labels}.") if missing else ""
-        self.run.disabled = self.plan.disabled = bool(wrong)
+        self.run.disabled = bool(wrong) or self.running
+        self.plan.disabled = bool(wrong)
 
     def _refuse(self, refused: BaseException) -> None:
         self._mark(self._blamed(refused))

@@ -1,4 +1,4 @@
-// A plot and a table of pairs of sections, one selection for both. Each pair: {fixed, moving, names, snr, residual_px, flagged, reasons}.
+// A plot and a table of pairs of sections, one selection for both. Each pair: {fixed, moving, names, snr, residual_px, threshold, flagged, reasons}.
 const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 190, LEFT = 44, RIGHT = 14, TOP = 14, BOTTOM = 34;
 
@@ -41,12 +41,14 @@ function plot(svg, pairs, threshold, selected, choose) {
   pairs.forEach((pair, i) => {
     if (i % every === 0) draw("text", { x: x(i), y: HEIGHT - 18, class: "scale middle" }, svg, pair.moving);
   });
-  draw("text", { x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 3, class: "scale middle" }, svg, "section z, against the one before it");
+  draw("text", { x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 3, class: "scale middle" }, svg, "pair, named by its later section z");
   draw("text", { x: 12, y: HEIGHT / 2, class: "scale middle", transform: `rotate(-90 12 ${HEIGHT / 2})` }, svg, "SNR");
   draw("line", { x1: LEFT, x2: width - RIGHT, y1: y(threshold), y2: y(threshold), class: "threshold" }, svg);
   draw("text", { x: width - RIGHT, y: y(threshold) - 5, class: "scale end" }, svg, `threshold ${+threshold.toPrecision(3)}`);
   pairs.forEach((pair, i) => {
     const at = [x(i), y(pair.snr ?? 0)];
+    // pairs that bridge a section are judged by a threshold of their own
+    if (pair.threshold < threshold) draw("line", { x1: at[0] - 7, x2: at[0] + 7, y1: y(pair.threshold), y2: y(pair.threshold), class: "threshold" }, svg);
     const group = draw("g", { class: `point${pair.flagged ? " flagged" : ""}${i === selected ? " selected" : ""}` }, svg);
     draw("title", {}, group, told(pair));
     draw("rect", { x: at[0] - 8, y: TOP, width: 16, height: HEIGHT - TOP - BOTTOM, class: "hit" }, group);
