@@ -1,0 +1,34 @@
+"""Alignment of serial sections: match pairs, place all of them in one space, render, judge. Arrays in, arrays out.
+
+The order of work: `match_pair` compares two sections; `judge_match` flags what cannot be relied on; `bridges` names the pairs
+that go around flagged ones; `place_sections` composes the rest into one affine a section; `render_window` makes pixels.
+`measure_quality` judges any existing stack, `match_signal` shows why two sections match or do not.
+Points are (y, x), px, pixel centres at integers; every affine maps output to input.
+"""
+
+from emkit.align.correlation import match_signal
+from emkit.align.pairs import Match, match_pair, patch_window
+from emkit.align.placement import Placement, bridges, place_sections
+from emkit.align.quality import PairQuality, calibrated_threshold, judge_match, links, measure_pair, measure_quality
+from emkit.align.rendering import render_window
+from emkit.align.report import AlignmentReport, SectionPlace, read_alignment
+
+__all__ = [
+    "AlignmentReport",
+    "Match",
+    "PairQuality",
+    "Placement",
+    "SectionPlace",
+    "bridges",
+    "calibrated_threshold",
+    "judge_match",
+    "links",
+    "match_pair",
+    "match_signal",
+    "measure_pair",
+    "measure_quality",
+    "patch_window",
+    "place_sections",
+    "read_alignment",
+    "render_window",
+]

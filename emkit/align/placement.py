@@ -1,0 +1,126 @@
+"""Where every section lies in the common space, from matches of pairs.
+
+The *affine of a section* maps common px → section px. The middle section of the largest linked run sets scale and shear; the others
+follow along links, so no error is smoothed away and nothing can shrink: there is no solve that could prefer a smaller stack.
+Then the whole stack is turned and shifted as one body so that sections stay, on average, where they were imaged.
+
+A section without a link lies between its placed neighbours by interpolation; a run cut off from the rest
+keeps its inner alignment and goes on where the rest ended. Points are (y, x), px.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components, dijkstra
+
+from emkit.transforms import Affine, Floats
+
+Canvas = Literal["source", "all"]
+Link = tuple[int, int, Affine]  # fixed, moving, fixed px → moving px
+
+
+@dataclass(frozen=True)
+class Placement:
+    """``affines[z]`` maps canvas px → section px; ``shape`` (y, x) is the canvas.
+
+    ``linked[z]`` is False where the section was interpolated, or its run joined unseen.
+    """
+
+    affines: tuple[Affine, ...]
+    linked: tuple[bool, ...]
+    shape: tuple[int, int]
+
+
+def bridges(flagged: Sequence[tuple[int, int]], used: Sequence[int]) -> list[tuple[int, int]]:
+    """Pairs that span the flagged ones: around each pair of neighbours in ``used``, the next sections on either side."""
+    at = {z: k for k, z in enumerate(used)}
+    spans = set()
+    for fixed, moving in flagged:
+        first, last = at[fixed], at[moving]
+        spans |= {(first - 1, last), (first, last + 1), (first - 1, last + 1)}
+    return sorted((used[i], used[j]) for i, j in spans if i >= 0 and j < len(used))
+
+
+def place_sections(count: int, links: Sequence[Link], shape: tuple[int, int], canvas: Canvas = "source") -> Placement:
+    """Place ``count`` sections of ``shape`` (y, x) by links between them, each given once.
+
+    The canvas is as large as a section, or the box about all corners of all sections.
+    """
+    relative, run = _follow_links(count, links)
+    runs = [np.flatnonzero(run == number) for number in range(run.max() + 1)]
+    runs.sort(key=lambda members: (-len(members), members[0]))
+    placed: dict[int, Affine] = {}
+    for members in runs:
+        # the member next to what is placed already carries its run there
+        anchor = min(members.tolist(), key=lambda z: (min((abs(z - p) for p in placed), default=0), z))
+        shift = relative[anchor].invert().compose(_between(placed, anchor)) if placed else Affine()
+        for z in members.tolist():
+            placed[z] = relative[z].compose(shift)
+    body = _settle([placed[z] for z in runs[0]], shape)
+    affines = [placed[z].compose(body) for z in range(count)]
+    if canvas == "all":
+        reached = np.concatenate([affine.invert().apply(corners(shape)) for affine in affines])
+        low, high = np.floor(reached.min(axis=0)), np.ceil(reached.max(axis=0))
+        affines = [affine.compose(Affine.translation(*low)) for affine in affines]
+        height, width = (high - low + 1).astype(int).tolist()
+        shape = (height, width)
+    main = set(runs[0].tolist()) if len(runs[0]) > 1 else set()
+    return Placement(tuple(affines), tuple(z in main for z in range(count)), shape)
+
+
+def _follow_links(count: int, links: Sequence[Link]) -> tuple[list[Affine], NDArray[np.integer]]:
+    """For each section the affine px of its run's middle section → its own px, and the number of its run."""
+    maps: dict[tuple[int, int], Affine] = {}
+    for fixed, moving, affine in links:
+        maps[fixed, moving], maps[moving, fixed] = affine, affine.invert()
+    ends = np.array(sorted(maps), dtype=int).reshape(-1, 2)
+    cost = np.diff(ends, axis=1)[:, 0].astype(float) ** 2  # two steps of one are better than one of two
+    graph = coo_array((cost, (ends[:, 0], ends[:, 1])), shape=(count, count)).tocsr()
+    total, run = connected_components(graph, directed=False)
+    relative = [Affine()] * count
+    for number in range(total):
+        members = np.flatnonzero(run == number)
+        root = members.tolist()[len(members) // 2]
+        distance, before = dijkstra(graph, indices=root, return_predecessors=True)
+        # nearest first, so that whoever leads to a section is placed before it
+        for z in members[np.argsort(distance[members], kind="stable")].tolist():
+            if z != root:
+                previous: int = before.tolist()[z]
+                relative[z] = maps[previous, z].compose(relative[previous])
+    return relative, run
+
+
+def _between(placed: dict[int, Affine], z: int) -> Affine:
+    """The affine of ``z`` by linear interpolation between the nearest placed sections; beyond the ends that of the last."""
+    below, above = max((p for p in placed if p < z), default=None), min((p for p in placed if p > z), default=None)
+    if below is None or above is None:
+        nearest = above if below is None else below
+        return placed[nearest] if nearest is not None else Affine()
+    share = (z - below) / (above - below)
+    low, high = placed[below], placed[above]
+    return Affine.of((1 - share) * low.linear + share * high.linear, (1 - share) * low.shift + share * high.shift)
+
+
+def corners(shape: tuple[int, int]) -> Floats:
+    """(4, 2): middles of the corner pixels."""
+    height, width = shape[0] - 1, shape[1] - 1
+    return np.array([[0, 0], [0, width], [height, 0], [height, width]], float)
+
+
+def _settle(affines: Sequence[Affine], shape: tuple[int, int]) -> Affine:
+    """The turn and shift after which the corners of the sections lie, on average, nearest to where they were imaged.
+
+    The orthogonal Procrustes problem without scale (Kabsch 1976).
+    """
+    imaged = corners(shape)
+    lying = np.mean([affine.invert().apply(imaged) for affine in affines], axis=0)
+    middle, target = imaged.mean(axis=0), lying.mean(axis=0)
+    left, _, right = np.linalg.svd((lying - target).T @ (imaged - middle))
+    turn = left @ np.diag([1.0, np.sign(np.linalg.det(left @ right))]) @ right
+    return Affine.of(turn, target - turn @ middle)

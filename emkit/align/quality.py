@@ -1,0 +1,138 @@
+"""How well neighbouring sections match, and which pairs a person should look at.
+
+The SNR of a match tells true neighbours from strangers, on a scale that depends on the patch window and on the distance.
+`CALIBRATION` was measured on two stacks of nerve cord (50 nm sections, 4.6 nm px; `benchmarks/alignment.py` repeats it). For
+128 px windows the 10–90 % ranges are 6.4–7.4 for neighbours, 4.4–4.7 with one section missing between, 3.9–4.2 with two
+missing, 3.6–3.9 for unrelated sections; smaller windows bring them closer together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emkit.align.pairs import Match, match_pair, patch_window
+from emkit.transforms import Affine, Rows
+
+CALIBRATION = {  # window px: (SNR that strangers hardly reach, SNR that neighbours hardly miss)
+    128: (3.95, 5.4),
+    96: (3.95, 4.8),
+    64: (3.85, 4.3),
+    48: (3.75, 4.1),
+    32: (3.7, 4.0),
+}
+STRETCH = 1.25  # neighbours of one block of tissue differ in scale by less
+
+
+@dataclass(frozen=True)
+class PairQuality:
+    """One pair of sections. ``affine`` maps fixed px → moving px, by rows (y, x), as `emkit.transforms.Affine`.
+
+    ``residual_px`` is what the best affine leaves, ``displacement_px`` by how much that affine moves points in the median:
+    on an aligned volume both are small, on a raw stack only the first. Both are None where nothing could be compared.
+    """
+
+    fixed: int
+    moving: int
+    snr: float
+    snr_threshold: float
+    residual_px: float | None
+    inliers: float
+    displacement_px: float | None
+    affine: Rows
+    flagged: bool
+    reasons: tuple[str, ...]
+
+
+class Sections(Protocol):
+    """What can be measured: z to a (y, x) image. A numpy array (z, y, x), an xarray volume, a list of images."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, z: int, /) -> object: ...
+
+
+def calibrated_threshold(shape: tuple[int, int]) -> float:
+    """The SNR below which neighbouring sections of this shape (y, x) are flagged."""
+    return CALIBRATION[patch_window(shape)][1]
+
+
+def threshold_at(distance: int, threshold: float, window_px: int) -> float:
+    """The threshold for sections ``distance`` apart, from that for neighbours.
+
+    What sections share falls off with distance while strangers stay where they are, so the room above strangers shrinks
+    with the square of the distance.
+    """
+    strangers = CALIBRATION[window_px][0]
+    return strangers + max(threshold - strangers, 0) / distance**2 if distance > 1 else threshold
+
+
+def judge_match(
+    match: Match,
+    fixed: int,
+    moving: int,
+    *,
+    shape: tuple[int, int],
+    threshold: float,
+    max_shift_px: float = np.inf,
+    distance: int = 1,
+) -> PairQuality:
+    """The match in numbers, flagged with every reason that speaks against it. ``shape`` of the sections is (y, x)."""
+    needed = threshold_at(distance, threshold, match.window_px)
+    points = np.stack(np.meshgrid(*(np.linspace(0, n - 1, 9) for n in shape), indexing="ij"), axis=-1).reshape(-1, 2)
+    moved = np.hypot(*(match.affine.apply(points) - points).T)
+    middle = (np.array(shape) - 1) / 2
+    shift = float(np.hypot(*(match.affine.apply(middle) - middle)))
+    stretch = np.linalg.svd(match.affine.linear, compute_uv=False)
+    reasons = []
+    if match.residual_px is None:
+        reasons.append("a section is constant or shares no area with the other")
+    elif match.snr < needed:
+        reasons.append(f"SNR {match.snr:.2f} below {needed:.2f}")
+    if shift > max_shift_px:
+        reasons.append(f"shifted by {shift:.0f} px, more than {max_shift_px:g}")
+    if not (stretch[1] > 1 / STRETCH and stretch[0] < STRETCH):
+        reasons.append(f"stretched by {stretch[1]:.2f} to {stretch[0]:.2f}")
+    return PairQuality(
+        fixed=fixed,
+        moving=moving,
+        snr=match.snr,
+        snr_threshold=needed,
+        residual_px=match.residual_px,
+        inliers=match.inliers,
+        displacement_px=None if match.residual_px is None else float(np.median(moved)),
+        affine=match.affine.rows,
+        flagged=bool(reasons),
+        reasons=tuple(reasons),
+    )
+
+
+def measure_pair(
+    fixed: NDArray[np.generic], moving: NDArray[np.generic], z: int, *, snr_threshold: float | None = None
+) -> PairQuality:
+    """Quality of sections ``z`` and ``z + 1``, given as images (y, x). None takes the calibrated threshold."""
+    shape = (fixed.shape[0], fixed.shape[1])
+    threshold = calibrated_threshold(shape) if snr_threshold is None else snr_threshold
+    return judge_match(match_pair(fixed, moving), z, z + 1, shape=shape, threshold=threshold)
+
+
+def measure_quality(stack: Sections, *, snr_threshold: float | None = None) -> tuple[PairQuality, ...]:
+    """Quality of every neighbouring pair of an existing stack, raw or aligned, z by z.
+
+    ``stack[z]`` is an image (y, x); pixels of value 0 count as no data. Two sections are held at a time.
+    ParameterError if images differ in shape or are below 64 px.
+    """
+    pairs, fixed = [], np.asarray(stack[0])
+    for z in range(len(stack) - 1):
+        moving = np.asarray(stack[z + 1])
+        pairs.append(measure_pair(fixed, moving, z, snr_threshold=snr_threshold))
+        fixed = moving
+    return tuple(pairs)
+
+
+def links(pairs: Sequence[PairQuality]) -> list[tuple[int, int, Affine]]:
+    """(fixed, moving, affine) of the pairs that can be relied on."""
+    return [(pair.fixed, pair.moving, Affine(pair.affine)) for pair in pairs if not pair.flagged]

@@ -1,0 +1,67 @@
+"""What an alignment found: the content of ``alignment.json`` inside an aligned volume.
+
+``sections[z].affine`` maps output px → section px, for points (y, x) with pixel centres at integers, by rows
+``[[yy, yx, y0], [xy, xx, x0]]``: the section pixel that output pixel (y, x) shows is ``(yy·y + yx·x + y0, xy·y + xx·x + x0)``.
+``pairs[k].affine`` maps px of section ``fixed`` → px of section ``moving`` in the same way. File names are those in the
+source folder, never paths, and nothing depends on the day or the machine.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from emkit.align.quality import PairQuality
+from emkit.errors import DamagedError, PathError
+from emkit.transforms import Rows
+
+FILE_NAME = "alignment.json"
+POINTS = "(y, x) px, pixel centres at integers; affine: output px to section px, in pairs fixed px to moving px"
+
+
+@dataclass(frozen=True)
+class SectionPlace:
+    """Where one section lies. ``linked`` is False where no match holds it: its place is interpolated between neighbours."""
+
+    z: int
+    file: str
+    affine: Rows
+    excluded: bool
+    linked: bool
+
+
+@dataclass(frozen=True)
+class AlignmentReport:
+    """Every section's place and every compared pair, flagged ones too; pairs further apart than 1 bridge a section."""
+
+    voxel_size_nm: tuple[float, float, float]
+    snr_threshold: float
+    window_px: int
+    sections: tuple[SectionPlace, ...]
+    pairs: tuple[PairQuality, ...]
+    points: str = POINTS
+
+    def as_json(self) -> str:
+        """Equal text for equal reports."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+    @property
+    def flagged(self) -> tuple[PairQuality, ...]:
+        """The pairs to look at."""
+        return tuple(pair for pair in self.pairs if pair.flagged)
+
+
+def read_alignment(volume: Path) -> AlignmentReport:
+    """The report inside an aligned volume. PathError if there is none, DamagedError if it is not whole."""
+    from pydantic import TypeAdapter, ValidationError
+
+    file = Path(volume) / FILE_NAME
+    if not file.is_file():
+        raise PathError(
+            f"{volume} holds no {FILE_NAME}; needed: a volume that align-sections made. Run measure-alignment on any other."
+        )
+    try:
+        return TypeAdapter(AlignmentReport).validate_json(file.read_bytes())
+    except ValidationError as wrong:
+        raise DamagedError(f"{file} is not a report of an alignment: {wrong.errors()[0]['msg']}. Align again.") from None

@@ -1,0 +1,139 @@
+"""Sections to an aligned volume: match neighbours, go around failed pairs, place, render. Axis order is (z, y, x)."""
+
+from collections.abc import Iterable
+from itertools import pairwise
+from math import prod
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from annotated_types import Ge, Gt
+
+from emkit.align import (
+    AlignmentReport,
+    PairQuality,
+    SectionPlace,
+    bridges,
+    calibrated_threshold,
+    judge_match,
+    links,
+    match_pair,
+    patch_window,
+    place_sections,
+    render_window,
+)
+from emkit.align.report import FILE_NAME
+from emkit.blocks import Block, pyramid
+from emkit.errors import ParameterError
+from emkit.io.omezarr import build_block, create_volume, levels_to_build, shard_grid, write_block
+from emkit.io.sections import open_stack, read_section
+from emkit.model import SizeNm, Stack
+from emkit.params import Positive, Reads, Unit, Writes
+from emkit.run.plan import Plan, workers
+from emkit.run.stage import stage
+from emkit.run.step import Body, step
+from emkit.transforms import Affine
+
+
+@step
+def align_sections(
+    source: Annotated[Path, Reads("image folder")],
+    *,
+    out: Annotated[Path, Writes("volume")],
+    voxel_size_nm: Annotated[tuple[Positive, Positive, Positive], Unit("nm")],
+    max_shift_px: Annotated[int, Unit("px"), Gt(0)] = 200,
+    snr_threshold: Annotated[float, Ge(0)] | None = None,
+    exclude: tuple[Annotated[int, Ge(0)], ...] = (),
+    canvas: Literal["source", "all"] = "source",
+    allow_gaps: bool = False,
+) -> Body[AlignmentReport]:
+    """Align serial sections by one affine each and write them as a volume.
+
+    Neighbours are matched by whitened correlation of patches with a robust affine fit, composed to a common space and
+    rendered once, by cubic splines. A pair whose signal to noise ratio (SNR) is low is flagged, and matched around where possible.
+    Every section is in the volume: one that is excluded, or that nothing matches, lies where its neighbours say.
+    The volume holds the report as alignment.json.
+
+    Parameters
+    ----------
+    source
+        Folder of TIFF or PNG sections, in natural order of their names.
+    out
+        The volume, OME-Zarr.
+    voxel_size_nm
+        Section thickness, pixel height, pixel width.
+    max_shift_px
+        How far the middle of a section may lie from that of its neighbour.
+    snr_threshold
+        Pairs below are flagged and not relied on; left out, it is calibrated for the size of the sections.
+    exclude
+        Sections, counted from 0, that are not to be matched.
+    canvas
+        The volume's y and x: as large as a section, or so that all of every section is in it.
+    allow_gaps
+        Go on although section numbers are missing.
+    """
+    stack = open_stack(source, allow_gaps=allow_gaps)
+    count, window = len(stack.files), patch_window(stack.shape)
+    if wrong := [z for z in exclude if z >= count]:
+        raise ParameterError(f"exclude: found section {wrong[0]}, but {source} holds sections 0 to {count - 1}.")
+    threshold = calibrated_threshold(stack.shape) if snr_threshold is None else snr_threshold
+    yield _plan(stack, voxel_size_nm)
+
+    used, depth = [z for z in range(count) if z not in exclude], _depths(stack)
+
+    def tasks(pairs: Iterable[tuple[int, int]]) -> dict[str, tuple[Stack, int, int, int, float, int]]:
+        return {f"{i}-{j}": (stack, i, j, depth[j] - depth[i], threshold, max_shift_px) for i, j in pairs}
+
+    found = yield from stage("match", match_sections, tasks(pairwise(used)), "pairs")
+    around = bridges([(pair.fixed, pair.moving) for pair in found.values() if pair.flagged], used)
+    found |= yield from stage("bridge", match_sections, tasks(around), "pairs")
+    pairs = tuple(sorted(found.values(), key=lambda pair: (pair.fixed, pair.moving)))
+    placed = place_sections(count, links(pairs), stack.shape, canvas)
+
+    create_volume(out, shape=(count, *placed.shape), dtype=stack.dtype, voxel_size_nm=voxel_size_nm)
+    blocks = {str(k): (stack, placed.affines, out, block) for k, block in enumerate(shard_grid(out))}
+    yield from stage("render", render_block, blocks, "blocks")
+    for level in levels_to_build(out):
+        coarser = {str(k): (out, level, block) for k, block in enumerate(shard_grid(out, level))}
+        yield from stage(f"level {level}", build_block, coarser, "blocks")
+
+    sections = tuple(
+        SectionPlace(z, file.path.name, placed.affines[z].rows, z in exclude, placed.linked[z])
+        for z, file in enumerate(stack.files)
+    )
+    report = AlignmentReport(voxel_size_nm, threshold, window, sections, pairs)
+    (out / FILE_NAME).write_text(report.as_json())
+    return report
+
+
+def match_sections(stack: Stack, fixed: int, moving: int, distance: int, threshold: float, max_shift_px: int) -> PairQuality:
+    """One task: match two sections of the stack."""
+    match = match_pair(read_section(stack, fixed), read_section(stack, moving), max_shift_px)
+    return judge_match(match, fixed, moving, shape=stack.shape, threshold=threshold, max_shift_px=max_shift_px, distance=distance)
+
+
+def render_block(stack: Stack, affines: tuple[Affine, ...], out: Path, block: Block) -> None:
+    """One task: the pixels of one block, section by section."""
+    pixels = np.empty(block.shape, stack.dtype)
+    start, shape = (block.y[0], block.x[0]), block.shape[1:]
+    for k, z in enumerate(range(*block.z)):
+        pixels[k] = render_window(read_section(stack, z), affines[z], start, shape)
+    write_block(out, block, pixels)
+
+
+def _depths(stack: Stack) -> list[int]:
+    """Where each section lies, in section thicknesses: by number where numbers are missing, else one after the other."""
+    numbers = [file.number for file in stack.files if file.number is not None]
+    return numbers if stack.gaps and len(numbers) == len(stack.files) else list(range(len(stack.files)))
+
+
+def _plan(stack: Stack, voxel_size_nm: SizeNm) -> Plan:
+    """Memory: each worker holds two normalised sections, or one block and the section it shows."""
+    pixels, count, bytes_each = prod(stack.shape), len(stack.files), np.dtype(stack.dtype).itemsize
+    finest = pyramid((count, *stack.shape), voxel_size_nm, bytes_each)[0]
+    block = prod(finest.shard)
+    match, render = (2 * bytes_each + 45) * pixels, (2 * block + pixels) * bytes_each + 20 * block // finest.shard[0]
+    reads = prod(finest.shards[1:])  # every block opens its sections anew
+    seconds = count * (0.3 + pixels * (3.5e-7 + 1e-7 + 2e-9 * reads)) / workers()
+    return Plan(100_000_000 + workers() * max(match, render), int(count * pixels * bytes_each * 1.4), seconds)
