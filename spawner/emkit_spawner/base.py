@@ -18,13 +18,14 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from batchspawner import BatchSpawnerBase
 from emkit_jobs.profiles import Profile, Request, RequestError, Resources, grant
 from emkit_jobs.scheduler import Job, Scheduler, SchedulerError, State, Status
 from emkit_jobs.script import SESSION, Verbatim, render
 from jupyterhub import orm
 from jupyterhub.spawner import SpawnException
-from jupyterhub.utils import can_connect
+from jupyterhub.utils import fmt_ip_url, make_ssl_context
 from traitlets import Dict, Unicode, default, validate
 
 from emkit_spawner import requested
@@ -214,12 +215,19 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]  # batchspawner carrie
         return await self.scheduler().explain(self.job_id)
 
     async def _service(self) -> None:
-        """Returns when the reported port takes connections."""
+        """Returns when the server at the reported port answers. (It takes connections long before that.)"""
         await self._running.wait()
         await self._reported.wait()
         self.steps.add(60, f"Server is starting at port {self.port}")
-        while not await can_connect(self.ip, self.port):
-            await asyncio.sleep(_CONNECT_TICK_S)
+        certificates = make_ssl_context(*(self.user.settings.get(f"internal_ssl_{part}") for part in ("key", "cert", "ca")))
+        url = f"{'https' if self.internal_ssl else 'http'}://{fmt_ip_url(self.ip)}:{self.port}{self.server.base_url}api"
+        async with aiohttp.ClientSession() as session:
+            while True:
+                try:
+                    async with session.get(url, ssl=certificates or True, allow_redirects=False):
+                        return
+                except aiohttp.ClientError:
+                    await asyncio.sleep(_CONNECT_TICK_S)
 
     def _failure(self, text: str) -> SpawnException:
         first, _, tail = text.partition("\n")

@@ -13,7 +13,9 @@ _READ: Mapping[str, type] = {"profile": str, "cpus": int, "memory_mb": int, "hou
 
 def page(profiles: Mapping[str, Profile], chosen: Mapping[str, object] | None) -> str:
     """The form's HTML; `chosen`: the options of the last start that worked."""
-    return _PAGES.get_template("form.html").render(profiles=profiles, chosen=dict(chosen or {}), first=next(iter(profiles)))
+    return _PAGES.get_template("form.html").render(
+        profiles=profiles, chosen=Request.read(chosen or {}), empty=Request(), first=next(iter(profiles))
+    )
 
 
 def options(form: Mapping[str, list[str]]) -> dict[str, object]:
