@@ -1,5 +1,6 @@
 """`python -m emkit_hub.dashboards`, started by the hub with the site's settings in the environment."""
 
+import logging
 import os
 import sys
 
@@ -9,6 +10,8 @@ from emkit_hub.dashboards.app import serve
 from emkit_hub.dashboards.settings import ENVIRONMENT_VARIABLE, DashboardSettings
 
 if __name__ == "__main__":
+    logging.basicConfig(format="[%(levelname).1s %(asctime)s %(name)s] %(message)s", level=logging.INFO)
+    logging.getLogger("tornado.access").setLevel(logging.WARNING)  # addresses carry capabilities
     try:
         settings = DashboardSettings.model_validate_json(os.environ.get(ENVIRONMENT_VARIABLE, "{}"))
     except ValidationError as error:

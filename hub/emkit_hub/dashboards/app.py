@@ -12,13 +12,11 @@ import jinja2
 from jupyter_server.base.handlers import FileFindHandler
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
 from jupyter_server.services.kernels.handlers import KernelHandler
-from jupyter_server.utils import url_path_join
 from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler
 from jupyterlab_server.themes_handler import ThemesHandler
 from tornado import web
 from traitlets.config import Config
 from voila.app import Voila
-from voila.notebook_renderer import NotebookRenderer
 from voila.static_file_handler import MultiStaticFileHandler, TemplateStaticFileHandler
 from voila.utils import get_page_config
 
@@ -31,6 +29,7 @@ from emkit_hub.dashboards.guard import GuestIdentity, guarded
 from emkit_hub.dashboards.kernels import ForkProvisioner, ForkServer, Kernels
 from emkit_hub.dashboards.places import Places
 from emkit_hub.dashboards.pool import Pool
+from emkit_hub.dashboards.rendering import SiteRenderer
 from emkit_hub.dashboards.settings import DashboardSettings
 from emkit_hub.dashboards.warden import Warden
 
@@ -93,18 +92,18 @@ class Dashboards(Voila):
             (r"voila/api/themes/(.*)", ThemesHandler, themes),
             (r"voila/labextensions/(.*)", FileFindHandler, {"path": self.labextensions_path}),
         ]
-        behind_guard = [(url_path_join(self.base_url, route), guarded(handler), *rest) for route, handler, *rest in routes]
-        return [*behind_guard, (url_path_join(self.base_url, "oauth_callback"), HubOAuthCallbackHandler)]
+        behind_guard = [(self.base_url + route, guarded(handler), *rest) for route, handler, *rest in routes]
+        return [*behind_guard, (f"{self.base_url}oauth_callback", HubOAuthCallbackHandler)]
 
-    def renderer(self, dashboard: Dashboard) -> NotebookRenderer:
+    def renderer(self, dashboard: Dashboard) -> SiteRenderer:
         """Voila's renderer for one run of a dashboard."""
         voila: Any = self.voila_configuration
         settings = self.app.settings
         page_config = get_page_config(base_url=self.base_url, settings=settings, log=self.log, voila_configuration=voila)
-        return NotebookRenderer(
+        return SiteRenderer(
             voila_configuration=voila,
             traitlet_config=self.config,
-            notebook_path=dashboard.path.name,
+            notebook_path=str(dashboard.path),
             template_paths=self.template_paths,
             contents_manager=AsyncLargeFileManager(parent=self, root_dir=str(dashboard.path.parent)),
             base_url=self.base_url,

@@ -132,7 +132,7 @@ class ForkProvisioner(LocalProvisioner):
 class Kernels(AsyncMappingKernelManager):
     """The kernel manager: connection file, sockets, home and working folder of a kernel are one private folder."""
 
-    scratch = traitlets.Unicode(help="Folder that holds the private folders of the kernels.")
+    scratch = traitlets.Unicode(help="Folder that holds the private folders of the kernels.").tag(config=True)
     kernel_environment = traitlets.Dict(help="Environment of every kernel.")
     folders = traitlets.Dict(help="Private folder by kernel id.")
 

@@ -121,6 +121,8 @@ class Pool:
                 self.discard(rendering)
             else:
                 self.drop(rendering.kernel_id, "it could not be started")
+        elif rendering in self.warm:
+            log.info("%s is warm: %d of %d", rendering.dashboard.name, sum(rendering.dashboard == one.dashboard for one in self.warm), self._settings.pool)
         self.fill()
 
     def discard(self, rendering: Rendering) -> None:
