@@ -27,18 +27,19 @@ class _Token(web.RequestHandler):
         brought = self.get_query_argument("token", None) or self.get_cookie(f"{COOKIE}-{self.settings['port']}") or ""
         return "owner" if hmac.compare_digest(brought.encode(), token.encode()) else None
 
-    def get_login_url(self) -> str:
-        raise web.HTTPError(403, "open the whole address that `emkit view` printed, token included")
+    def prepare(self) -> None:
+        if not self.current_user:
+            self.set_status(403)
+            self.finish("Open the whole address that `emkit view` printed, token included.")
 
 
 class _Door(_Token):
     def initialize(self, scene: dict[str, Any]) -> None:
         self.scene = scene
 
-    @web.authenticated
     def get(self) -> None:
         base = f"{self.request.protocol}://{self.request.host}/"
-        self.set_cookie(f"{COOKIE}-{self.settings['port']}", self.settings["token"], httponly=True, samesite="Strict")
+        self.set_cookie(f"{COOKIE}-{self.settings['port']}", self.settings["token"], httponly=True, samesite="Lax")
         self.redirect(f"{base}emkit/v/volume/#!{quote(json.dumps(at(self.scene, base)))}")
 
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emkit.errors import ResourceError
+from emkit.model import SizeNm
 
 KEY_VARIABLE = "EMKIT_VIEW_KEY"
 
@@ -33,7 +34,7 @@ class Grant:
     """The folder that may be read. With a voxel size (z, y, x) it is a folder of sections, shown as one volume."""
 
     folder: Path
-    voxel_size_nm: tuple[float, float, float] | None = None
+    voxel_size_nm: SizeNm | None = None
 
 
 def provide_key() -> bytes:

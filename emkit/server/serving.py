@@ -6,6 +6,7 @@ They only read (GET, HEAD), and know tornado alone: who may ask is the business 
 
 import asyncio
 import functools
+import os
 import threading
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -47,26 +48,36 @@ class Gate:
 
 
 def jailed(folder: Path, relative: str) -> Path:
-    """The file that a URL's path names below a folder, links resolved. Raises HTTP 403 if it leads out of the folder."""
+    """The file that a URL's path names below a resolved folder, links followed. Raises HTTP 403 if it leads out of the folder."""
     path = PurePosixPath(relative)
     if "\0" in relative or path.is_absolute() or ".." in path.parts:
         raise web.HTTPError(403, "%r is not a path inside the granted folder", relative)
-    folder = folder.resolve()
-    full = (folder / path).resolve()
+    full = Path(os.path.realpath(folder / path))  # unlike Path.resolve it takes a circle of links for a missing file
     if not full.is_relative_to(folder):
         raise web.HTTPError(403, "%r links out of the granted folder", relative)
     return full
 
 
-class _ReadOnly(web.RequestHandler):
+class _Member(web.RequestHandler):
+    """For who is logged in, and only to read."""
+
+    async def prepare(self) -> None:
+        await _done(super().prepare())
+        if not self._finished and not self.current_user:
+            raise web.HTTPError(403, "not logged in")
+
     def check_xsrf_cookie(self) -> None:
         """Nothing to protect: only GET and HEAD are answered, and data needs a capability (see capability.py)."""
 
 
-class Page(_ReadOnly):
+async def _done(prepared: Awaitable[None] | None) -> None:
+    if prepared is not None:
+        await prepared
+
+
+class Page(_Member):
     """The viewer's page: the wheel's own, with `quiet.js` before its scripts."""
 
-    @web.authenticated
     def get(self) -> None:
         page = (client_folder() / "index.html").read_text()
         self.set_header("Content-Security-Policy", CLIENT_POLICY)
@@ -76,28 +87,20 @@ class Page(_ReadOnly):
     head = get
 
 
-class Client(_ReadOnly, web.StaticFileHandler):
+class Client(_Member, web.StaticFileHandler):
     """The page's scripts, styles and decoders, each with a digest in its name."""
-
-    @web.authenticated
-    async def get(self, path: str, include_body: bool = True) -> None:
-        await super().get(path, include_body)
 
     def set_extra_headers(self, path: str) -> None:
         self.set_header("Cache-Control", "private, no-cache" if path == QUIET.name else "private, max-age=31536000, immutable")
 
 
-class Data(_ReadOnly, web.StaticFileHandler):
+class Data(_Member, web.StaticFileHandler):
     """Files of a granted folder: `<capability>/<path>`. Tornado answers one range by 206; several at once it sends whole,
     as it may."""
 
-    def initialize(self, gate: Gate) -> None:
+    def initialize(self, gate: Gate) -> None:  # type: ignore[override]  # tornado calls it with what the route says
         super().initialize(path="")
         self.gate = gate
-
-    @web.authenticated
-    async def get(self, path: str, include_body: bool = True) -> None:
-        await super().get(path, include_body)
 
     def parse_url_path(self, url_path: str) -> str:
         capability, _, relative = url_path.partition("/")
@@ -134,13 +137,12 @@ def _read_key(grant: Grant, key: str) -> bytes | None:
     return volume.get(key)
 
 
-class Sections(_ReadOnly):
+class Sections(_Member):
     """A granted folder of sections as a zarr array, each chunk cut on demand: `<capability>/<key>`."""
 
     def initialize(self, gate: Gate) -> None:
         self.gate = gate
 
-    @web.authenticated
     async def get(self, path: str) -> None:
         capability, _, key = path.partition("/")
         grant = self.gate.open(capability)

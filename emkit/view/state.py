@@ -8,11 +8,11 @@ and empty.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-Triple = tuple[float, float, float]
+from emkit.model import Shape, SizeNm, VolumeKind
 
-PANEL_PX = 500  # a panel's usual side on screen; the opening zoom shows a whole section in one
+PANEL_PX = 400  # a panel's usual side on screen; the opening zoom shows a whole section in one
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Layer:
 
     name: str
     source: str
-    kind: Literal["image", "labels"] = "image"
+    kind: VolumeKind = "image"
     contrast: tuple[float, float] | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -36,9 +36,9 @@ class Layer:
 def volume_state(
     layers: Sequence[Layer],
     *,
-    voxel_size_nm: Triple,
-    shape: tuple[int, int, int],
-    position: Triple | None = None,
+    voxel_size_nm: SizeNm,
+    shape: Shape,
+    position: tuple[float, float, float] | None = None,
     beside: bool = False,
 ) -> dict[str, Any]:
     """The state that shows these layers, each with the same voxel size and extent.
@@ -62,6 +62,7 @@ def volume_state(
         "layers": [layer.as_json() for layer in layers],
         "layout": _side_by_side(layers) if beside else "4panel",
         "showAxisLines": False,
+        "crossSectionBackgroundColor": "#101010",  # Neuroglancer's grey could be a section
         "selectedLayer": {"visible": False},
     }
 

@@ -4,18 +4,14 @@ They live as long as one test module: Playwright's synchronous API keeps an even
 would break `asyncio.run` in the tests that follow.
 """
 
-import collections
-import re
 import shutil
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.browser.tools import CHROMIUM_FLAGS, Lab, Watch, scratch_environment
+from tests.browser.tools import CHROMIUM_FLAGS, Lab, Watch
+from tests.servers import TOKEN, jupyter
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,34 +47,5 @@ def page(chromium: Browser, watch: Watch) -> Iterator[Page]:
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     home, folder = tmp_path_factory.mktemp("lab-home"), tmp_path_factory.mktemp("lab")
-    token = "browser-test"
-    command = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
-        "--no-browser",
-        "--ip=127.0.0.1",
-        "--port=0",
-        "--allow-root",
-        "--expose-app-in-browser",
-    ]
-    command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"]
-    command += ["--ServerApp.jpserver_extensions={'emkit.server': True}"]
-    log: collections.deque[str] = collections.deque(maxlen=400)
-    with subprocess.Popen(command, env=scratch_environment(home), stderr=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stderr is not None
-            found = None
-            while found is None:
-                line = server.stderr.readline()
-                if not line:
-                    raise RuntimeError("JupyterLab did not start:\n" + "".join(log))
-                log.append(line)
-                found = re.search(r"http://127\.0\.0\.1:\d+/", line)
-            drain = threading.Thread(target=log.extend, args=[server.stderr])
-            drain.start()
-            yield Lab(found[0], folder, token, log)
-        finally:
-            server.terminate()
-            server.wait(timeout=30)
-        drain.join()
+    with jupyter("jupyterlab", "--expose-app-in-browser", f"--ServerApp.root_dir={folder}", home=home) as server:
+        yield Lab(server.url, folder, TOKEN)

@@ -1,7 +1,5 @@
 """What a browser test holds in its hands: a running Lab, a page's traffic, what a person sees."""
 
-import collections
-import os
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -64,7 +62,6 @@ class Lab:
     url: str
     folder: Path
     token: str = ""
-    log: collections.deque[str] = field(default_factory=collections.deque)
 
     def write(self, name: str, *cells: str, metadata: dict[str, Any] | None = None) -> str:
         """A notebook of these code cells in the root folder; returns its name."""
@@ -109,13 +106,3 @@ class Lab:
     def shut(self, page: Page) -> None:
         """End the open notebook's kernel."""
         page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
-
-
-def scratch_environment(folder: Path) -> dict[str, str]:
-    """An environment in which Jupyter neither reads nor writes anything of the account that runs the tests."""
-    homes = {
-        name: str(folder / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
-    }
-    for path in homes.values():
-        Path(path).mkdir(parents=True, exist_ok=True)
-    return {**os.environ, **homes, "HOME": str(folder)}

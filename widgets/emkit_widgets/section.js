@@ -120,16 +120,15 @@ const CONTROLS = `
   <div class="bar">
     <label class="step">Section <input class="index" type="range" min="0" step="1"><output></output></label>
   </div>
-  <canvas tabindex="0" role="img"></canvas>
-  <p class="trouble" role="alert"></p>
   <div class="bar">
     <span class="modes" role="group" aria-label="How to show">
       <button type="button" data-mode="single">Single</button><button type="button" data-mode="blink">Blink</button><button type="button" data-mode="overlay">Overlay</button>
     </span>
     <label class="against">with section <input class="other" type="number" min="0" step="1"></label>
-    <label>Black <input class="black" type="range" step="any"></label>
-    <label>White <input class="white" type="range" step="any"></label>
+    <span class="contrast" role="group" aria-label="Contrast">Contrast <input class="black" type="range" step="any" aria-label="Shown black"><input class="white" type="range" step="any" aria-label="Shown white"></span>
   </div>
+  <canvas tabindex="0" role="img"></canvas>
+  <p class="trouble" role="alert"></p>
   <div class="bar keys"><span><kbd>←</kbd> <kbd>→</kbd> section</span><span><kbd>S</kbd> single <kbd>B</kbd> blink <kbd>O</kbd> overlay</span>
     <span><kbd>+</kbd> <kbd>−</kbd> or <kbd>Ctrl</kbd> wheel zoom, drag to move, <kbd>0</kbd> all</span></div>`;
 
@@ -200,7 +199,7 @@ function render({ model, el }) {
     const bar = pixel ? scaleBar(context, (pixel * one.step) / scale, ratio, h) : "";
     if (mode === "blink") tag(context, `section ${shown} ${nameOf(shown)}`, "white", ratio);
     if (mode === "overlay") tag(context, `red ${z}, cyan ${with_}`, "white", ratio);
-    canvas.setAttribute("aria-label", `Section ${shown} of 0 to ${last()} ${nameOf(shown)}${mode === "overlay" ? `, with section ${with_} in cyan` : ""}${bar && `, scale bar ${bar}`}`);
+    canvas.setAttribute("aria-label", `Section ${shown} of ${last()}${nameOf(shown) && `, ${nameOf(shown)}`}${mode === "overlay" ? `, with section ${with_} in cyan` : ""}${bar && `, scale bar ${bar}`}`);
     canvas.dataset.section = shown;
     canvas.dataset.scaleBar = bar;
     canvas.dataset.frames = Number(canvas.dataset.frames ?? 0) + 1; // tests and the benchmark count drawn frames
@@ -215,7 +214,7 @@ function render({ model, el }) {
     other.value = model.get("other");
     for (const slider of [black, white]) [slider.min, slider.max] = [low, high];
     [black.value, white.value] = [from, to];
-    find("output").textContent = `${z} of 0–${last()}  ${nameOf(z)}`;
+    find("output").textContent = `${z} / ${last()}${nameOf(z) && ` · ${nameOf(z)}`}`;
     root.dataset.mode = model.get("mode");
     for (const button of root.querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.dataset.mode === model.get("mode")));
     store.ask();

@@ -1,0 +1,49 @@
+"""The curated notebook as a person uses it in JupyterLab: Run, judge, leave a section out, run again, see the volume."""
+
+import shutil
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.tools import Lab, Watch, frame_with, pixels
+
+CURATED = Path(__file__).parents[2] / "notebooks"
+
+
+def test_align_sections_from_form_to_pixels(lab: Lab, page: Page, watch: Watch) -> None:
+    shutil.copy(CURATED / "align_sections.ipynb", lab.folder)
+    page.set_viewport_size({"width": 1400, "height": 4600})  # Lab draws the cells that are in sight
+    lab.open(page, "align_sections.ipynb")
+    lab.run(page)
+    form, quality = page.locator(".emkit-form"), page.locator(".emkit-quality")
+    expect(page.get_by_text("Shown when the step has run.")).to_have_count(2)
+    assert not (lab.folder / "aligned.ome.zarr").exists()
+
+    form.get_by_role("button", name="Plan").click()
+    expect(form.get_by_text("at its peak")).to_be_visible()
+    form.get_by_role("button", name="Run").click()
+    expect(form.get_by_text("Done in")).to_be_visible(timeout=60_000)
+
+    expect(quality.locator("svg .flagged")).not_to_have_count(0)
+    expect(quality.get_by_text("section 7 (section_07.tif) matches none of its neighbours")).to_be_visible()
+    quality.get_by_role("row", name="section_00.tif → section_01.tif").click()
+    expect(quality.locator("svg .selected title")).to_contain_text("section_00.tif → section_01.tif")
+    expect(quality.get_by_role("button", name="Leave out section 1")).to_be_visible()
+    signal = pixels(quality.locator(".emkit-signal img"))
+    assert signal.max() > 250 and signal.mean() < 60  # one bright point
+    assert pixels(quality.locator("canvas")).std() > 20
+
+    page.wait_for_function("document.querySelector('iframe') !== null")
+    expect(page.frame_locator("iframe").locator("canvas").first).to_be_visible(timeout=30_000)
+    frame = frame_with(page, "emkit/v/")
+    frame.wait_for_function("window.viewer && window.viewer.isReady()", timeout=60_000)
+    assert pixels(page.locator("iframe")).std() > 20
+    assert watch.count(206, "emkit/data/") > 0
+
+    quality.get_by_role("row", name="section_06.tif → section_07.tif").click()
+    quality.get_by_role("button", name="Leave out section 7").click()
+    quality.get_by_role("button", name="Run again without 7").click()
+    expect(page.get_by_text("left out: 7")).to_be_visible(timeout=60_000)
+    expect(page.locator(".emkit-quality svg .flagged")).to_have_count(0)
+    assert watch.errors == []
+    lab.shut(page)
