@@ -17,6 +17,7 @@ HOST = "127.0.0.1"
 DASHBOARDS = "dashboards"
 DASHBOARDS_PATH = f"/services/{DASHBOARDS}/"
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"  # the curated ones, in a checkout
+LAB_CONFIG = Path(__file__).parent / "lab_config"  # no question about news from the internet at every first start
 ONE_ACCOUNT_NOTE = "One-account mode: servers and dashboards share this hub's Unix account, so only its owner may have a JupyterLab."
 
 # Redefining JupyterHub's role `user` takes everything away from everybody but admins; without the two `read:` scopes no login
@@ -85,6 +86,7 @@ def _servers(c: Config, settings: Settings, folder: DataFolder) -> None:
     c.Spawner.args = ["--allow-root"] if os.geteuid() == 0 else []
     c.Spawner.notebook_dir = str(home)
     c.Spawner.default_url = f"/lab/tree/{settings.lab.notebook}" if settings.lab.notebook else "/lab"
+    c.Spawner.environment = {"JUPYTER_CONFIG_PATH": str(LAB_CONFIG)}
     c.Spawner.poll_interval = 5
 
 

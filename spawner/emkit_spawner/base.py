@@ -143,9 +143,9 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]  # batchspawner carrie
             raise SpawnException(f"A user named {self.user.name!r} cannot have a server: letters, digits and _ . @ - only.", reason="user name")
         values = self.get_req_subvars()
         values |= {"prologue": Verbatim(values["prologue"]), "epilogue": Verbatim(values["epilogue"]), "command": self.server_command()}
-        user, server = (re.sub(r"[^A-Za-z0-9]", "_", text)[:20] for text in (self.user.name, self.name))
+        readable = re.sub(r"[^A-Za-z0-9]+", "_", f"{self.user.name} {self.name}".strip())[:40]
         return Job(
-            name=f"{self.job_prefix()}{user}-{server}-{secrets.token_hex(4)}",
+            name=f"{self.job_prefix()}{readable}-{secrets.token_hex(4)}",
             script=render(self.batch_script, **values),
             folder=Path(self.req_homedir),
             environment=self.get_env(),
@@ -209,7 +209,7 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]  # batchspawner carrie
         while (status := await self._status()).state is not State.FINISHED:
             if status.state is State.RUNNING and not self._running.is_set():
                 self.ip = status.host
-                self.steps.add(40, f"Job started on {status.host}")
+                self.steps.add(40, f"Job started on {'this machine' if status.host == '127.0.0.1' else status.host}")
                 self._running.set()
             await asyncio.sleep(self.startup_poll_interval)
         return await self.scheduler().explain(self.job_id)
