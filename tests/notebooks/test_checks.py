@@ -71,11 +71,13 @@ def with_outputs(notebook: Any) -> None:
 
 
 def with_logic(notebook: Any) -> None:
-    notebook.cells[2].source = "import os  # no logic\n# nor this\nfor i in range(3):\n" + "".join(f"    print({i})\n" for i in range(5))
+    lines = ["import os  # no logic", "# nor this", "for i in range(3):", *(f"    print({i})" for i in range(5))]
+    notebook.cells[2].source = "\n".join(lines)
 
 
 def with_private_names(notebook: Any) -> None:
-    notebook.cells[2].source = "import emkit\nimport emkit.runs\nfrom emkit.io import omezarr\nfrom emkit import hidden\nemkit.secret()"
+    lines = ["import emkit", "import emkit.runs", "from emkit.io import omezarr", "from emkit import hidden", "emkit.secret()"]
+    notebook.cells[2].source = "\n".join(lines)
 
 
 def with_magic(notebook: Any) -> None:
@@ -105,7 +107,7 @@ def with_magic(notebook: Any) -> None:
         (with_logic, ["cell 3: 6 lines of logic, needed: at most 5"]),
         (
             with_private_names,
-            [f"cell 3, line {line}: emkit.{name} is not public" for line, name in ((2, "runs"), (3, "io"), (4, "hidden"), (5, "secret"))],
+            [f"cell 3, line {2 + i}: emkit.{name} is not public" for i, name in enumerate(("runs", "io", "hidden", "secret"))],
         ),
         (with_magic, ["cell 3, line 2: not plain Python"]),
     ],

@@ -97,7 +97,8 @@ def test_a_failing_cell_is_one_message_and_the_notebook_is_kept(
 def test_ctrl_c_ends_it_at_once_and_keeps_the_notebook(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    path = write_notebook(tmp_path / "a.ipynb", "print('before')", f"open({str(pipe)!r}, 'w').close()\nimport time; time.sleep(600)")
+    wait = f"import time\nopen({str(pipe)!r}, 'w').close()\ntime.sleep(600)"
+    path = write_notebook(tmp_path / "a.ipynb", "print('before')", wait)
     out = tmp_path / "out.ipynb"
     command = [sys.executable, "-c", "from emkit.cli import main; exit(main())", "run-notebook", str(path), "-o", str(out)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:

@@ -1,4 +1,4 @@
-// A plot and a table of pairs of sections, one selection for both. Each pair: {fixed, moving, names, snr, residual_px, threshold, flagged, reasons}.
+// A plot and a table of pairs of sections, one selection for both. Each pair: {fixed, moving, names, snr, residual_px, flagged, reasons}.
 const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 190, LEFT = 44, RIGHT = 14, TOP = 14, BOTTOM = 34;
 
@@ -25,35 +25,34 @@ function told(pair) {
   return `${pair.names[0]} → ${pair.names[1]}, SNR ${number(pair.snr, 1)}${reasons}`;
 }
 
+// Above the axis of sections each pair is a point midway between its two; one that bridges others spans them with a line.
 function plot(svg, pairs, threshold, selected, choose) {
   const width = Math.max(svg.clientWidth, 240);
   svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
   svg.replaceChildren();
-  const top = 1.12 * Math.max(threshold, ...pairs.map((pair) => pair.snr ?? 0));
-  const x = (i) => LEFT + ((i + 0.5) * (width - LEFT - RIGHT)) / pairs.length;
+  const top = 1.12 * Math.max(threshold, ...pairs.map((pair) => pair.snr));
+  const sections = Math.max(...pairs.map((pair) => pair.moving), 1) + 1;
+  const x = (z) => LEFT + ((z + 0.5) * (width - LEFT - RIGHT)) / sections;
   const y = (snr) => HEIGHT - BOTTOM - (snr / top) * (HEIGHT - TOP - BOTTOM);
   const size = step(top, 4);
   for (let snr = 0; snr <= top; snr += size) {
     draw("line", { x1: LEFT, x2: width - RIGHT, y1: y(snr), y2: y(snr), class: "grid" }, svg);
     draw("text", { x: LEFT - 8, y: y(snr) + 4, class: "scale end" }, svg, +snr.toPrecision(3));
   }
-  const every = Math.max(1, Math.round(step(pairs.length, Math.floor(width / 40))));
-  pairs.forEach((pair, i) => {
-    if (i % every === 0) draw("text", { x: x(i), y: HEIGHT - 18, class: "scale middle" }, svg, pair.moving);
-  });
-  draw("text", { x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 3, class: "scale middle" }, svg, "pair, named by its later section z");
-  draw("text", { x: 12, y: HEIGHT / 2, class: "scale middle", transform: `rotate(-90 12 ${HEIGHT / 2})` }, svg, "SNR");
+  const every = Math.max(1, Math.round(step(sections, width / 40)));
+  for (let z = 0; z < sections; z += every) draw("text", { x: x(z), y: HEIGHT - 18, class: "scale middle" }, svg, z);
+  draw("text", { x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 3, class: "scale middle" }, svg, "section");
+  draw("text", { x: 12, y: HEIGHT / 2 - 8, class: "scale middle", transform: `rotate(-90 12 ${HEIGHT / 2 - 8})` }, svg, "SNR of the pair");
   draw("line", { x1: LEFT, x2: width - RIGHT, y1: y(threshold), y2: y(threshold), class: "threshold" }, svg);
-  draw("text", { x: width - RIGHT, y: y(threshold) - 5, class: "scale end" }, svg, `threshold ${+threshold.toPrecision(3)}`);
+  draw("text", { x: LEFT + 6, y: y(threshold) - 5, class: "scale" }, svg, `threshold ${+threshold.toPrecision(3)}`);
   pairs.forEach((pair, i) => {
-    const at = [x(i), y(pair.snr ?? 0)];
-    // pairs that bridge a section are judged by a threshold of their own
-    if (pair.threshold < threshold) draw("line", { x1: at[0] - 7, x2: at[0] + 7, y1: y(pair.threshold), y2: y(pair.threshold), class: "threshold" }, svg);
+    const cx = (x(pair.fixed) + x(pair.moving)) / 2, cy = y(pair.snr);
     const group = draw("g", { class: `point${pair.flagged ? " flagged" : ""}${i === selected ? " selected" : ""}` }, svg);
     draw("title", {}, group, told(pair));
-    draw("rect", { x: at[0] - 8, y: TOP, width: 16, height: HEIGHT - TOP - BOTTOM, class: "hit" }, group);
-    if (i === selected) draw("circle", { cx: at[0], cy: at[1], r: 9, class: "ring" }, group);
-    const [cx, cy] = at; // a flag is told by its shape too, not by colour alone
+    if (pair.moving - pair.fixed > 1) draw("line", { x1: x(pair.fixed), x2: x(pair.moving), y1: cy, y2: cy, class: "span" }, group);
+    draw("circle", { cx, cy, r: 11, class: "hit" }, group);
+    if (i === selected) draw("circle", { cx, cy, r: 9, class: "ring" }, group);
+    // a flag is told by its shape too, not by colour alone
     if (pair.flagged) draw("path", { d: `M${cx - 5.5} ${cy}L${cx} ${cy - 5.5}L${cx + 5.5} ${cy}L${cx} ${cy + 5.5}Z` }, group);
     else draw("circle", { cx, cy, r: 4 }, group);
     group.addEventListener("click", () => choose(i));

@@ -20,7 +20,8 @@ class PairTable(anywidget.AnyWidget):
     selected = traitlets.Int(0).tag(sync=True)
 
     def show(self, pairs: Iterable[dict[str, Any]], threshold: float) -> None:
-        """Other pairs, all in one message; the first flagged one is selected."""
+        """Other pairs, all in one message; the worst of the flagged ones is selected."""
         with self.hold_sync():
             self.pairs, self.threshold = list(pairs), threshold
-            self.selected = next((i for i, pair in enumerate(self.pairs) if pair["flagged"]), 0)
+            worst = min(self.pairs, key=lambda pair: (not pair["flagged"], pair["snr"]), default=None)
+            self.selected = self.pairs.index(worst) if worst else 0

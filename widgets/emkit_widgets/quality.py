@@ -123,16 +123,23 @@ class Leaving(widgets.HBox):  # type: ignore[misc]
 def _row(report: AlignmentReport, pair: PairQuality) -> dict[str, Any]:
     names = [report.sections[z].file for z in (pair.fixed, pair.moving)]
     residual = None if pair.residual_px is None else round(pair.residual_px, 3)
-    told = {"snr": round(pair.snr, 3), "threshold": pair.snr_threshold, "residual_px": residual}
-    return {"fixed": pair.fixed, "moving": pair.moving, "names": names, "flagged": pair.flagged, "reasons": [*pair.reasons], **told}
+    numbers = {"fixed": pair.fixed, "moving": pair.moving, "snr": round(pair.snr, 3), "residual_px": residual}
+    return {"names": names, "flagged": pair.flagged, "reasons": [*pair.reasons], **numbers}
+
+
+def suspects(report: AlignmentReport) -> list[int]:
+    """Sections that match none of those they were compared with."""
+    good = {z for pair in report.pairs if not pair.flagged for z in (pair.fixed, pair.moving)}
+    return sorted({z for pair in report.flagged for z in (pair.fixed, pair.moving)} - good)
 
 
 def _heading(report: AlignmentReport) -> str:
-    flagged, excluded = len(report.flagged), [section.z for section in report.sections if section.excluded]
+    excluded = [section.z for section in report.sections if section.excluded]
     facts = [
         f"{len(report.sections)} sections",
         f"{len(report.pairs)} pairs compared",
-        f"{flagged} flagged" if flagged else "none flagged",
+        f"{len(report.flagged) or 'none'} flagged",
+        *(f"section {z} ({report.sections[z].file}) matches none of its neighbours" for z in suspects(report)),
         *([f"left out: {', '.join(map(str, excluded))}"] if excluded else []),
     ]
     return f"<b>Quality of the alignment</b> &nbsp; {html.escape(' · '.join(facts))}"
