@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import tensorstore
 import xarray
 from xarray.backends import BackendArray
 from xarray.core import indexing
@@ -13,7 +14,7 @@ from emkit.model import Level
 class _Lazy(BackendArray):
     """What xarray asks of a format (its guide 'How to add a new backend')."""
 
-    def __init__(self, store: Any) -> None:
+    def __init__(self, store: tensorstore.TensorStore) -> None:
         self.store, self.shape, self.dtype = store, store.shape, store.dtype.numpy_dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
@@ -24,7 +25,7 @@ class _Lazy(BackendArray):
         return self.store.oindex[key].read().result()
 
 
-def lazy_array(store: Any, level: Level, name: str) -> xarray.DataArray:
+def lazy_array(store: tensorstore.TensorStore, level: Level, name: str) -> xarray.DataArray:
     """The level as a DataArray with the coordinates of its voxel centres in nm."""
     coordinates = {
         axis: (axis, origin + size * np.arange(n), {"units": "nm"})

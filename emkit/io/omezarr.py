@@ -16,7 +16,7 @@ import json
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,8 @@ from emkit.errors import ParameterError, PathError
 from emkit.io.ngff import Metadata, group_document, read_metadata
 from emkit.model import Level, Shape, SizeNm, Volume, VolumeKind
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # imported where they are used: 90 and 400 ms
+    import tensorstore
     import xarray
 
 INTEGERS = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
@@ -37,8 +38,8 @@ DTYPES = (*INTEGERS, "float32", "float64")
 class _Pyramid:
     """The open levels of a volume that this module made."""
 
-    method: str
-    stores: list[Any]
+    method: Literal["mean", "mode"]
+    stores: "list[tensorstore.TensorStore]"
     grids: list[Grid]
 
 
@@ -57,12 +58,14 @@ def create_volume(
 
     Doing it again over the same volume changes nothing. The path is not written into it: a name is given or there is none.
     """
+    import tensorstore
+
     if dtype not in (allowed := INTEGERS if kind == "labels" else DTYPES):
         raise ParameterError(f"{out}: found voxels of type {dtype}, needed for {kind}: {', '.join(allowed)}. Convert them first.")
     grids = pyramid(shape, voxel_size_nm, np.dtype(dtype).itemsize, chunk_px=chunk_px, shard_px=shard_px)
     for index, grid in enumerate(grids):
         spec = {"driver": "zarr3", "kvstore": _file(out / str(index)), "metadata": _array_metadata(grid, dtype)}
-        _tensorstore().open(spec, create=True, open=True, context=_context()).result()
+        tensorstore.open(spec, create=True, open=True, context=_context()).result()
     document = group_document(name, kind, voxel_size_nm, [grid.factor for grid in grids])
     (out / "zarr.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
@@ -93,7 +96,7 @@ def build_block(path: Path, level: int, block: Block) -> None:
     """Make one block of a level, and of the levels after it in its group, from the finer level."""
     pyramid = _pyramid(path, write=True)
     factor, finer = pyramid.grids[level].factor, pyramid.stores[level - 1]
-    array = finer[block.finer(factor, finer.shape).slices].read().result()
+    array = finer[block.finer(factor, pyramid.grids[level - 1].shape).slices].read().result()
     _write(pyramid, block, _downsample(array, factor, pyramid.method), level)
 
 
@@ -126,13 +129,13 @@ def read_volume(path: Path) -> Volume:
     metadata = read_metadata(path)
     stores = [_open(path, metadata, index) for index in range(len(metadata.levels))]
     levels = (
-        Level(placed.path, store.shape, store.dtype.numpy_dtype.name, placed.voxel_size_nm, placed.origin_nm)
+        Level(placed.path, _zyx(store.shape), store.dtype.numpy_dtype.name, placed.voxel_size_nm, placed.origin_nm)
         for placed, store in zip(metadata.levels, stores, strict=True)
     )
     return Volume(path, metadata.name, metadata.kind, tuple(levels))
 
 
-def open_level(path: Path, level: int = 0) -> Any:
+def open_level(path: Path, level: int = 0) -> "tensorstore.TensorStore":
     """A level as a tensorstore (z, y, x)."""
     metadata = read_metadata(path)
     if not 0 <= level < len(metadata.levels):
@@ -151,13 +154,15 @@ def open_volume(path: Path | str, level: int = 0) -> "xarray.DataArray":
     return lazy_array(open_level(Path(path), level), volume.levels[level], volume.name)
 
 
-def _open(path: Path, metadata: Metadata, level: int, *, write: bool = False) -> Any:
+def _open(path: Path, metadata: Metadata, level: int, *, write: bool = False) -> "tensorstore.TensorStore":
     """The tensorstore of a level without its leading axes, which must be 1 long."""
+    import tensorstore
+
     placed = metadata.levels[level]
     driver = {2: "zarr", 3: "zarr3"}[metadata.zarr_format]
     spec = {"driver": driver, "kvstore": _file(path / placed.path)}
     try:
-        store = _tensorstore().open(spec, open=True, read=True, write=write, context=_context()).result()
+        store = tensorstore.open(spec, open=True, read=True, write=write, context=_context()).result()
     except ValueError as wrong:
         raise PathError(f"{path} names the level {placed.path!r}, which cannot be opened: {wrong}") from None
     if store.rank != metadata.leading + 3 or any(n != 1 for n in store.shape[: metadata.leading]):
@@ -176,15 +181,17 @@ def _pyramid(path: Path, *, write: bool = False) -> _Pyramid:
         finer = metadata.levels[max(index - 1, 0)].voxel_size_nm
         z, y, x = (round(coarse / fine) for coarse, fine in zip(placed.voxel_size_nm, finer, strict=True))
         layout = store.chunk_layout
-        grid = Grid(store.shape, (z, y, x), layout.read_chunk.shape, layout.write_chunk.shape, starts_group=True)
+        chunk, shard = _zyx(layout.read_chunk.shape), _zyx(layout.write_chunk.shape)
+        grid = Grid(_zyx(store.shape), (z, y, x), chunk, shard, starts_group=True)
         # Within a group each shard becomes one shard of the next level, so that their number stays.
         grids.append(replace(grid, starts_group=not index or grid.shards != grids[-1].shards))
     return _Pyramid("mode" if metadata.kind == "labels" else "mean", stores, grids)
 
 
-def _downsample(array: NDArray[Any], factor: Shape, method: str) -> NDArray[Any]:
-    ts = _tensorstore()
-    return np.asarray(ts.downsample(ts.array(array), factor, method).read().result())
+def _downsample(array: NDArray[Any], factor: Shape, method: Literal["mean", "mode"]) -> NDArray[Any]:
+    import tensorstore
+
+    return np.asarray(tensorstore.downsample(tensorstore.array(array), factor, method).read().result())
 
 
 def _array_metadata(grid: Grid, dtype: str) -> dict[str, Any]:
@@ -209,17 +216,18 @@ def _array_metadata(grid: Grid, dtype: str) -> dict[str, Any]:
     }
 
 
+def _zyx(sizes: Any) -> Shape:
+    z, y, x = sizes  # three by now; tensorstore types them as any number, or none known
+    return z, y, x
+
+
 def _file(folder: Path) -> dict[str, str]:
     return {"driver": "file", "path": f"{folder.absolute()}/"}
 
 
 @cache
-def _context() -> Any:
+def _context() -> "tensorstore.Context":
     """One for all arrays: the threads are shared, and nothing is kept that a block no longer needs."""
-    return _tensorstore().Context({"cache_pool": {"total_bytes_limit": 0}})
+    import tensorstore
 
-
-def _tensorstore() -> Any:
-    import tensorstore  # 90 ms, and it has no types
-
-    return tensorstore
+    return tensorstore.Context({"cache_pool": {"total_bytes_limit": 0}})
