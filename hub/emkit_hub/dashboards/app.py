@@ -36,6 +36,7 @@ from emkit_hub.dashboards.warden import Warden
 _ID = r"(?P<kernel_id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
 _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH")  # all that kernels get of the service's environment
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # threads of a pool do not survive the fork
+PING_MS = 15_000
 FRONT_END = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"]
 
 
@@ -66,7 +67,7 @@ class Dashboards(Voila):
         pool = Pool(self.site, gallery, places, self.kernel_manager, self.renderer)
         pages = jinja2.Environment(loader=jinja2.FileSystemLoader(handlers.PAGES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
         ours = {"hub_auth": self.hub_auth, "dashboards": self.site, "gallery": gallery, "places": places, "pool": pool, "pages": pages}
-        limits = {"websocket_max_message_size": MAX_BYTES, "default_handler_class": handlers.NotFound}
+        limits = {"websocket_max_message_size": MAX_BYTES, "ws_ping_interval": PING_MS, "ws_ping_timeout": PING_MS, "default_handler_class": handlers.NotFound}
         return {**settings, **ours, **limits}
 
     def init_handlers(self) -> list[Any]:

@@ -16,7 +16,7 @@ from emkit_hub.dashboards.settings import DashboardSettings
 
 PAGES = Path(__file__).parent / "pages"
 RETRY_AFTER_S = 5
-_PAGE_POLICY = "default-src 'none'; img-src 'self'; style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+_PAGE_POLICY = "default-src 'none'; img-src 'self' data:; style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 # Widgets bring their code as text, so a dashboard needs inline scripts, eval and blobs; it may speak to nobody but this site.
 _DASHBOARD_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; font-src 'self' data:;"
@@ -108,7 +108,7 @@ class OpenDashboard(Page):
             self.set_header("Retry-After", str(RETRY_AFTER_S))
             self.set_header("Refresh", str(RETRY_AFTER_S))
             places = self.pool.places
-            waited = f"{full.waited_s:.0f} s" if full.waited_s < 90 else f"{full.waited_s / 60:.0f} min"
+            waited = f"{full.waited_s:.0f}\N{NO-BREAK SPACE}s" if full.waited_s < 90 else f"{full.waited_s / 60:.0f}\N{NO-BREAK SPACE}min"
             self.page("full.html", dashboard=dashboard, full=full, waited=waited, cap=places.cap, retry_s=RETRY_AFTER_S)
             return
         self.set_header("Content-Security-Policy", _DASHBOARD_POLICY)
