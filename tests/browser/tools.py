@@ -1,5 +1,6 @@
 """What a browser test holds in its hands: a running Lab, a page's traffic, what a person sees."""
 
+import json
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -53,6 +54,23 @@ def pixels(of: Page | Locator) -> np.ndarray:
 def frame_with(page: Page, part: str) -> Frame:
     """The frame of the page whose address holds `part`."""
     return next(frame for frame in page.frames if part in frame.url)
+
+
+def until(page: Page | Frame, condition: str) -> None:
+    """Wait, a minute at most, until a JavaScript condition holds. Needs no `eval`, which the viewer's page forbids."""
+    page.evaluate(f"""() => new Promise((met, failed) => {{
+        const look = () => {{ if ({condition}) met(); else requestAnimationFrame(look); }};
+        setTimeout(() => failed(new Error({json.dumps(condition)} + " does not hold")), 60_000);
+        look();
+    }})""")
+
+
+def drawn_viewer(page: Page) -> Frame:
+    """The frame of the page's Neuroglancer, once it has drawn every chunk that it shows."""
+    page.locator("iframe[title='Neuroglancer viewer']").wait_for(timeout=60_000)
+    frame = frame_with(page, "emkit/v/")
+    until(frame, "window.viewer?.isReady()")
+    return frame
 
 
 @dataclass
