@@ -34,7 +34,9 @@ def run_console(example: Example) -> str | None:
         done = subprocess.run(
             ["bash", "-c", found["command"]], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
         )
-        if not doctest.OutputChecker().check_output(found["answer"].rstrip() + "\n", done.stdout.rstrip() + "\n", FLAGS):
+        shown = found["answer"].strip() not in ("", "...")  # a page may show a refusal, but not hide one
+        same = doctest.OutputChecker().check_output(found["answer"].rstrip() + "\n", done.stdout.rstrip() + "\n", FLAGS)
+        if not same or (done.returncode and not shown):
             return (
                 f"$ {found['command']}\nthe page says:\n{found['answer']}\nit printed (exit code {done.returncode}):\n{done.stdout}"
             )
