@@ -13,6 +13,7 @@ Format: https://ngff.openmicroscopy.org/0.5 and /0.4. The arrays are written and
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -97,7 +98,7 @@ def build_block(path: Path, level: int, block: Block) -> None:
     pyramid = _pyramid(path, write=True)
     factor, finer = pyramid.grids[level].factor, pyramid.stores[level - 1]
     array = finer[block.finer(factor, pyramid.grids[level - 1].shape).slices].read().result()
-    _write(pyramid, block, _downsample(array, factor, pyramid.method), level)
+    _write(pyramid, block, downsample(array, factor, pyramid.method), level)
 
 
 def _write(pyramid: _Pyramid, block: Block, array: NDArray[Any], level: int) -> None:
@@ -109,7 +110,7 @@ def _write(pyramid: _Pyramid, block: Block, array: NDArray[Any], level: int) -> 
         if level == len(pyramid.grids) or pyramid.grids[level].starts_group:
             break
         factor = pyramid.grids[level].factor
-        array, block = _downsample(array, factor, pyramid.method), block.coarser(factor)
+        array, block = downsample(array, factor, pyramid.method), block.coarser(factor)
     for write in writes:
         write.result()
 
@@ -188,7 +189,8 @@ def _pyramid(path: Path, *, write: bool = False) -> _Pyramid:
     return _Pyramid("mode" if metadata.kind == "labels" else "mean", stores, grids)
 
 
-def _downsample(array: NDArray[Any], factor: Shape, method: Literal["mean", "mode"]) -> NDArray[Any]:
+def downsample(array: NDArray[Any], factor: Sequence[int], method: Literal["mean", "mode"]) -> NDArray[Any]:
+    """Each bin of `factor` as one voxel; at the rim a bin is what there is of it."""
     import tensorstore
 
     return np.asarray(tensorstore.downsample(tensorstore.array(array), factor, method).read().result())

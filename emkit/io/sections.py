@@ -5,6 +5,7 @@ Values are those that the file stores: nothing is scaled or inverted.
 """
 
 import re
+import struct
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -125,7 +126,8 @@ def _decode(path: Path) -> NDArray[Any]:
 
     try:
         pixels = imagecodecs.png_decode(path.read_bytes()) if path.suffix.lower() == ".png" else tifffile.imread(path)
-    except (OSError, ValueError, RuntimeError, tifffile.TiffFileError) as wrong:  # each decoder has its own error, a RuntimeError
+    # Each decoder has its own RuntimeError; tags that point nowhere end as one of the others.
+    except (OSError, RuntimeError, ValueError, LookupError, struct.error, tifffile.TiffFileError) as wrong:
         raise DataError(f"{path} cannot be decoded: {wrong}. Needed: a whole image. Copy it again from its source.") from None
     native: NDArray[Any] = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     return native
