@@ -1,7 +1,7 @@
 """The gallery of dashboards in Binder: a Jupyter server extension, since there is no hub of ours and its one user owns the server.
 
-    <base>emkit/gallery/                the page of the dashboards service
-    <base>emkit/gallery/open/<name>     sends on to Voila, which runs the notebook in a kernel of this server
+<base>emkit/gallery/                the page of the dashboards service
+<base>emkit/gallery/open/<name>     sends on to Voila, which runs the notebook in a kernel of this server
 """
 
 from pathlib import Path
@@ -13,11 +13,14 @@ import jinja2
 from emkit_hub.dashboards.gallery import PICTURES, Dashboard, Gallery
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.serverapp import ServerApp
+from markupsafe import Markup
 from tornado import web
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 PAGES = Path(emkit_hub.dashboards.__file__).parent / "pages"
-NOTE = "In Binder the whole server is yours, and goes when you leave. The notebooks behind these dashboards are in JupyterLab, under lab."
+NOTE = Markup(
+    'In Binder the whole server is yours, and goes when you leave. <a href="{}lab">JupyterLab</a> holds the notebooks themselves.'
+)
 
 
 class Page(JupyterHandler):
@@ -38,7 +41,11 @@ class GalleryPage(Page):
     def get(self) -> None:
         pages = jinja2.Environment(loader=jinja2.FileSystemLoader(PAGES), autoescape=True)
         found = self.gallery.read().values()
-        self.finish(pages.get_template("gallery.html").render(base=self.base, dashboards=found, cap=None, own=(), note=NOTE))
+        self.finish(
+            pages.get_template("gallery.html").render(
+                base=self.base, dashboards=found, cap=None, own=(), note=NOTE.format(self.base_url)
+            )
+        )
 
 
 class Open(Page):
