@@ -134,7 +134,7 @@ def schedule(shape: tuple[int, ...], window: int, scale: int) -> list[tuple[int,
         side = min(window, min(shape) // factor // 2)
         rounds += [(factor, side, 5), (factor, side * 3 // 4, 7)]
         factor //= 2
-    return [*rounds, (1, window, 7), (1, window, 9)]
+    return [*rounds, (1, window, 11)] if rounds else [(1, window, 7), (1, window, 11)]
 
 
 def compare_patches(fixed: Pixels, moving: Pixels, affine: Affine, side: int, across: int) -> Patches:
