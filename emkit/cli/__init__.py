@@ -52,12 +52,10 @@ def main(argv: list[str] | None = None) -> int:
             raise Unclear(f"there is no command {name!r}.{_meant(name, list(commands))}")
         given, unknown = parser.parse_known_args(tokens)
         if unknown:
-            known = list(commands[name]._option_string_actions)
-            raise Unclear(
-                f"{unknown[0]} is no option here.{_meant(unknown[0], known)}"
-                if unknown[0][:1] == "-"
-                else f"{unknown[0]!r} is one word too many."
-            )
+            known = list(commands.get(name, parser)._option_string_actions)
+            is_option = unknown[0].startswith("-")
+            said = f"is no option here.{_meant(unknown[0], known)}" if is_option else "is one word too many."
+            raise Unclear(f"{unknown[0]!r} {said}")
         code: int = given.run(given)
         return code
     except Unclear as unclear:

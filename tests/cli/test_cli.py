@@ -40,6 +40,8 @@ def here(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             2,
             "Did you mean --voxel-size-nm",
         ),
+        ("-v", 2, "'-v' is no option here"),
+        ("run a.toml b.toml", 2, "'b.toml' is one word too many"),
         ("align-sectoins raw", 2, "Did you mean align-sections"),
         ("align-sections raw -o a.ome.zarr --voxel-size-nm 45 4.6 x", 3, "voxel_size_nm[2]: found 'x', needed a valid number"),
         (
