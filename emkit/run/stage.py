@@ -63,9 +63,10 @@ class Journal:
             self.file.write(json.dumps([asked.name, key, plain]) + "\n")
             self.file.flush()
 
-        with closing(_completed(asked.work, missing, keep)) as completed:
-            for _ in track(completed, asked.name, asked.unit, len(missing)):
-                pass
+        if missing:
+            with closing(_completed(asked.work, missing, keep)) as completed:
+                for _ in track(completed, asked.name, asked.unit, len(missing)):
+                    pass
         return {key: adapter.validate_python(self.found[asked.name, key]) for key in asked.tasks}
 
 
