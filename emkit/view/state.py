@@ -12,7 +12,8 @@ from typing import Any
 
 from emkit.model import Shape, SizeNm, VolumeKind
 
-PANEL_PX = 400  # a panel's usual side on screen; the opening zoom shows a whole section in one
+PANEL_PX, HALF_PANEL_PX = 400, 300  # a panel's usual side on screen: the opening zoom shows a whole section in one
+OBLIQUE = [-0.3, 0.2, 0.06, 0.93]  # a quaternion: the 3D panel opens on a corner of the volume, not on a face
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,16 @@ def volume_state(
     finest = min(voxel_size_nm)
     extent = max(n * size / finest for n, size in zip(shape, voxel_size_nm, strict=True))
     return {
-        "dimensions": {name: [size * 1e-9, "m"] for name, size in zip("xyz", reversed(voxel_size_nm), strict=True)},
+        "dimensions": {name: [size / 1e9, "m"] for name, size in zip("xyz", reversed(voxel_size_nm), strict=True)},
         "position": [float(x), float(y), float(z)],
-        "crossSectionScale": max(shape[1:]) * voxel_size_nm[2] / finest / PANEL_PX,
-        "projectionScale": 1.5 * extent,
+        "crossSectionScale": max(shape[1:]) * voxel_size_nm[2] / finest / (HALF_PANEL_PX if beside else PANEL_PX),
+        "projectionScale": 1.8 * extent,
         "layers": [layer.as_json() for layer in layers],
         "layout": _side_by_side(layers) if beside else "4panel",
         "showAxisLines": False,
-        "crossSectionBackgroundColor": "#101010",  # Neuroglancer's grey could be a section
+        "crossSectionBackgroundColor": "#000000",  # its own grey could be a section
+        "hideCrossSectionBackground3D": True,
+        "projectionOrientation": OBLIQUE,
         "selectedLayer": {"visible": False},
     }
 

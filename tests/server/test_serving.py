@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
+import zarr
 
 from emkit.server.capability import KEY_VARIABLE, Grant, sign
 from tests.servers import TOKEN, jupyter
@@ -186,6 +189,42 @@ def test_only_for_who_is_logged_in(server: Server) -> None:
     for path in paths:
         for headers in ({}, {"Authorization": "token wrong"}, {"Sec_Fetch_Mode": "cors", "Sec_Fetch_Site": "cross-site"}):
             assert server.ask(path, logged_in=False, **headers).status in (302, 403)
+
+
+def test_sections_answer_as_a_zarr_array(server: Server, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Read back through zarr itself, chunk by chunk over HTTP, they are the pixels that were written."""
+    folder = server.shelf / "sections"
+    folder.mkdir()
+    planted = np.random.default_rng(0).integers(0, 255, (3, 300, 200), dtype=np.uint8)
+    for z, section in enumerate(planted):
+        tifffile.imwrite(folder / f"{z}.tif", section)
+    capability = sign(Grant(folder, (45.0, 4.6, 4.6)), KEY.encode())
+    copy = tmp_path_factory.mktemp("copy")
+    chunks = [f"0/c/{z}/{y}/0" for z in range(3) for y in range(2)]
+    for key in ("zarr.json", "0/zarr.json", *chunks):
+        answer = server.ask(f"/emkit/sections/{capability}/{key}")
+        assert answer.status == 200
+        head = server.ask(f"/emkit/sections/{capability}/{key}", "HEAD")
+        assert (head.status, head.body, head.headers["Content-Length"]) == (200, b"", str(len(answer.body)))
+        (copy / key).parent.mkdir(parents=True, exist_ok=True)
+        (copy / key).write_bytes(answer.body)
+    np.testing.assert_array_equal(zarr.open_array(copy / "0", mode="r")[:], planted)
+    for missing in ("", "0", "0/c/9/0/0", "9/zarr.json", "../volume/zarr.json", "0.tif", "%00", "0/c/0/0/0/"):
+        assert server.ask(f"/emkit/sections/{capability}/{missing}").status == 404
+
+
+def test_a_section_that_cannot_be_read_is_missing_and_logged(server: Server) -> None:
+    folder = server.shelf / "cut"
+    folder.mkdir()
+    for z in range(2):
+        tifffile.imwrite(folder / f"{z}.tif", np.full((64, 64), z, np.uint8))
+    whole = (folder / "1.tif").read_bytes()
+    (folder / "1.tif").write_bytes(whole[:-100])
+    capability = sign(Grant(folder, (45.0, 4.6, 4.6)), KEY.encode())
+    answers = [server.ask(f"/emkit/sections/{capability}/0/c/{z}/0/0").status for z in range(2)]
+    assert answers in ([200, 404], [404, 404])  # 404 for both where the headers alone give it away
+    gone = sign(Grant(server.shelf / "gone", (45.0, 4.6, 4.6)), KEY.encode())
+    assert server.ask(f"/emkit/sections/{gone}/zarr.json").status == 404
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
