@@ -8,7 +8,7 @@ Points are (y, x), px, pixel centres at integers; every affine maps output to in
 
 from emkit.align.correlation import match_signal
 from emkit.align.pairs import Match, match_pair, patch_window
-from emkit.align.placement import Placement, bridges, place_sections
+from emkit.align.placement import Placement, bridges, place_sections, section_depths
 from emkit.align.quality import PairQuality, calibrated_threshold, judge_match, links, measure_pair, measure_quality
 from emkit.align.rendering import render_window
 from emkit.align.report import AlignmentReport, SectionPlace, read_alignment
@@ -31,4 +31,5 @@ __all__ = [
     "place_sections",
     "read_alignment",
     "render_window",
+    "section_depths",
 ]

@@ -97,7 +97,7 @@ def band(shape: tuple[int, int], limit: float) -> Pixels:
     """(y, x // 2 + 1) weight of each frequency: without the slowest waves of the window, and soft above ``limit``."""
     slow = np.hypot(fft.fftfreq(shape[0])[:, None] * shape[0], fft.rfftfreq(shape[1]) * shape[1])  # waves a window
     fast = np.hypot(fft.fftfreq(shape[0])[:, None], fft.rfftfreq(shape[1]))  # waves a px
-    weight = ((1 - np.exp(-((slow / 1.5) ** 2))) * np.exp(-((fast / limit) ** 4))).astype(np.float32)
+    weight: Pixels = ((1 - np.exp(-((slow / 1.5) ** 2))) * np.exp(-((fast / limit) ** 4))).astype(np.float32)
     weight.flags.writeable = False
     return weight
 

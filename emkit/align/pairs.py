@@ -12,6 +12,7 @@ Points and shifts are (y, x), px of the full resolution unless a name says other
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,15 +32,22 @@ NOISE_SNR = 3.5  # what patches that share nothing reach: they get no say
 INLIER_PX = 4.0  # residual up to which a patch agrees with the affine; smooth distortion of real sections stays below
 
 
+Failure = Literal["fixed constant", "moving constant", "no overlap"]
+
+
 @dataclass(frozen=True)
 class Match:
-    """What comparing two sections gives. ``affine`` maps fixed px → moving px."""
+    """What comparing two sections gives. ``affine`` maps fixed px → moving px.
+
+    With a ``failure`` nothing could be compared: the affine is where the search stood, the numbers are 0.
+    """
 
     affine: Affine
-    snr: float  # median over the patches
-    residual_px: float | None  # median distance of a patch from the affine; None where nothing could be compared
-    inliers: float  # share of the patches within INLIER_PX of the affine
     window_px: int  # side of the patches, for which the SNR holds
+    snr: float = 0.0  # median over the patches
+    residual_px: float = 0.0  # median distance of a patch from the affine
+    inliers: float = 0.0  # share of the patches within INLIER_PX of the affine
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True)
@@ -62,14 +70,14 @@ def patch_window(shape: tuple[int, int]) -> int:
 def match_pair(fixed: NDArray[np.generic], moving: NDArray[np.generic], max_shift_px: float = np.inf) -> Match:
     """Match two sections (y, x) of one shape, whose middles lie at most ``max_shift_px`` apart.
 
-    A section without structure gives SNR 0 and the identity. ParameterError if the shapes differ or are too small.
+    A constant section is a failure in the match, no error. ParameterError if the shapes differ or are too small.
     """
     if fixed.shape != moving.shape or fixed.ndim != 2:
         raise ParameterError(f"The sections have shapes {fixed.shape} and {moving.shape}; needed: one (y, x) shape for both.")
     window = patch_window((fixed.shape[0], fixed.shape[1]))
     flat_fixed, flat_moving = normalise(fixed), normalise(moving)
     if not flat_fixed.any() or not flat_moving.any():
-        return Match(Affine(), 0.0, None, 0.0, window)
+        return Match(Affine(), window, failure="moving constant" if flat_fixed.any() else "fixed constant")
     scale = coarse_scale(fixed.shape)
     affine = search(shrink(flat_fixed, scale), shrink(flat_moving, scale), max_shift_px / scale).enlarged(scale)
     return refine(flat_fixed, flat_moving, affine, window, scale)
@@ -109,21 +117,19 @@ def _best_turn(fixed: Pixels, moving: Pixels, angles: tuple[float, ...], reach: 
 
 def refine(fixed: Pixels, moving: Pixels, start: Affine, window: int, scale: int) -> Match:
     """Improve ``start`` level by level, from half the coarse scale to full resolution; the last round judges."""
-    affine, found, residual = start, None, np.zeros(0)
+    affine = start
     level, small_fixed, small_moving = 0, fixed, moving
     for factor, side, across in schedule(fixed.shape, window, scale):
         if factor != level:
             level, small_fixed, small_moving = factor, shrink(fixed, factor), shrink(moving, factor)
         patches = compare_patches(small_fixed, small_moving, affine.shrunk(factor), side, across)
-        if len(patches.points) < 6:
-            break
+        if len(patches.points) < 2 * across:
+            return Match(affine, window, failure="no overlap")
         weights = np.clip(patches.snr - NOISE_SNR, 0.05, 20) ** 2
         fit = fit_affine(patches.points, patches.targets, weights)
-        affine, found, residual = fit.affine.enlarged(factor), patches, fit.residual_px * factor
-    if found is None:
-        return Match(start, 0.0, None, 0.0, window)
-    share = float((residual < INLIER_PX).mean())
-    return Match(affine, float(np.median(found.snr)), float(np.median(residual)), share, window)
+        affine = fit.affine.enlarged(factor)
+    agreeing = float((fit.residual_px < INLIER_PX).mean())
+    return Match(affine, window, float(np.median(patches.snr)), float(np.median(fit.residual_px)), agreeing)
 
 
 def schedule(shape: tuple[int, ...], window: int, scale: int) -> list[tuple[int, int, int]]:
@@ -141,23 +147,29 @@ def compare_patches(fixed: Pixels, moving: Pixels, affine: Affine, side: int, ac
     """By how much ``across``² patches are off, on a grid over the fixed section; those that leave the moving one are left out."""
     shape = np.array(fixed.shape)
     corners = np.rint(np.linspace(0, shape - side, across)).astype(int)
-    starts = np.stack(np.meshgrid(corners[:, 0], corners[:, 1], indexing="ij"), axis=-1).reshape(-1, 2)
-    middles = starts + (side - 1) / 2
-    inside = affine.apply(middles)
-    seen = ((inside > 2) & (inside < shape - 3)).all(axis=1)
-    starts, middles = starts[seen], middles[seen]
-    if not len(starts):
-        return Patches(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0))
-    lying = np.stack([fixed[y : y + side, x : x + side] for y, x in starts])
-    cut = np.stack([_cut(moving, affine, start, side) for start in starts])
+    found = [_compare_row(fixed, moving, affine, [(y, x) for x in corners[:, 1]], side) for y in corners[:, 0]]
+    return Patches(*(np.concatenate(part) for part in zip(*found, strict=True)))
+
+
+def _compare_row(
+    fixed: Pixels, moving: Pixels, affine: Affine, starts: list[tuple[int, int]], side: int
+) -> tuple[Floats, Floats, Floats]:
+    """`Patches` in parts, of patches that start at ``starts``: a row at a time stays in the cache."""
+    middles = np.array(starts) + (side - 1) / 2
+    lying = affine.apply(middles)
+    seen = np.flatnonzero(((lying > 2) & (lying < np.array(moving.shape) - 3)).all(axis=1))
+    if not seen.size:
+        return np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0)
+    starts, middles = [starts[k] for k in seen.tolist()], middles[seen]
     window = taper((side, side), 0.5)
-    signals = correlate(_ready(lying, window), _ready(cut, window))
-    shifts, snr = find_peaks(signals)
+    still = np.stack([fixed[y : y + side, x : x + side] for y, x in starts])
+    cut = np.stack([_cut(moving, affine, start, side) for start in starts])
+    shifts, snr = find_peaks(correlate(_ready(still, window), _ready(cut, window)))
     far = np.hypot(*shifts.T) > side / 3  # beyond this little of the two patches is common
-    return Patches(middles, affine.apply(middles + shifts), np.where(far, 0, snr))
+    return middles, affine.apply(middles + shifts), np.where(far, 0, snr)
 
 
-def _cut(image: Pixels, affine: Affine, start: NDArray[np.integer], side: int) -> Pixels:
+def _cut(image: Pixels, affine: Affine, start: tuple[int, int], side: int) -> Pixels:
     """The (side, side) patch of ``image`` seen through ``affine`` from ``start`` on; outside is 0."""
     patch: Pixels = ndimage.affine_transform(
         image, affine.linear, affine.apply(start), output_shape=(side, side), order=1, output=np.float32

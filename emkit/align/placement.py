@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -37,6 +38,13 @@ class Placement:
     shape: tuple[int, int]
 
 
+def section_depths(numbers: Sequence[int | None], gaps: Sequence[int]) -> list[int]:
+    """At which thickness of the block each section lies: by its number where numbers are missing, else one after the other."""
+    known = [number for number in numbers if number is not None]
+    in_order = len(known) == len(numbers) and all(a < b for a, b in pairwise(known))
+    return known if gaps and in_order else list(range(len(numbers)))
+
+
 def bridges(flagged: Sequence[tuple[int, int]], used: Sequence[int]) -> list[tuple[int, int]]:
     """Pairs that span the flagged ones: around each pair of neighbours in ``used``, the next sections on either side."""
     at = {z: k for k, z in enumerate(used)}
@@ -53,14 +61,14 @@ def place_sections(count: int, links: Sequence[Link], shape: tuple[int, int], ca
     The canvas is as large as a section, or the box about all corners of all sections.
     """
     relative, run = _follow_links(count, links)
-    runs = [np.flatnonzero(run == number) for number in range(run.max() + 1)]
+    runs: list[list[int]] = [np.flatnonzero(run == number).tolist() for number in range(run.max() + 1)]
     runs.sort(key=lambda members: (-len(members), members[0]))
     placed: dict[int, Affine] = {}
     for members in runs:
         # the member next to what is placed already carries its run there
-        anchor = min(members.tolist(), key=lambda z: (min((abs(z - p) for p in placed), default=0), z))
+        anchor = min(members, key=lambda z: (min((abs(z - p) for p in placed), default=0), z))
         shift = relative[anchor].invert().compose(_between(placed, anchor)) if placed else Affine()
-        for z in members.tolist():
+        for z in members:
             placed[z] = relative[z].compose(shift)
     body = _settle([placed[z] for z in runs[0]], shape)
     affines = [placed[z].compose(body) for z in range(count)]
@@ -70,7 +78,7 @@ def place_sections(count: int, links: Sequence[Link], shape: tuple[int, int], ca
         affines = [affine.compose(Affine.translation(*low)) for affine in affines]
         height, width = (high - low + 1).astype(int).tolist()
         shape = (height, width)
-    main = set(runs[0].tolist()) if len(runs[0]) > 1 else set()
+    main = set(runs[0]) if len(runs[0]) > 1 else set()
     return Placement(tuple(affines), tuple(z in main for z in range(count)), shape)
 
 

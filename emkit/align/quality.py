@@ -2,8 +2,8 @@
 
 The SNR of a match tells true neighbours from strangers, on a scale that depends on the patch window and on the distance.
 `CALIBRATION` was measured on two stacks of nerve cord (50 nm sections, 4.6 nm px; `benchmarks/alignment.py` repeats it). For
-128 px windows the 10–90 % ranges are 6.4–7.4 for neighbours, 4.4–4.7 with one section missing between, 3.9–4.2 with two
-missing, 3.6–3.9 for unrelated sections; smaller windows bring them closer together.
+128 px windows the 10–90 % ranges are 6.6–7.5 for neighbours, 4.4–4.7 with one section missing between, 4.0–4.2 with two
+missing, 3.5–3.8 for unrelated sections; smaller windows bring them closer together. Strangers also disagree with any affine.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from emkit.align.pairs import Match, match_pair, patch_window
 from emkit.transforms import Affine, Rows
 
 CALIBRATION = {  # window px: (SNR that strangers hardly reach, SNR that neighbours hardly miss)
-    128: (3.95, 5.4),
+    128: (3.95, 5.2),
     96: (3.95, 4.8),
     64: (3.85, 4.3),
     48: (3.75, 4.1),
     32: (3.7, 4.0),
 }
+DISAGREEMENT = 0.13  # of the window: strangers' patches are off in all directions, 0.2 of it in the median
 STRETCH = 1.25  # neighbours of one block of tissue differ in scale by less
 
 
@@ -33,7 +34,8 @@ class PairQuality:
     """One pair of sections. ``affine`` maps fixed px → moving px, by rows (y, x), as `emkit.transforms.Affine`.
 
     ``residual_px`` is what the best affine leaves, ``displacement_px`` by how much that affine moves points in the median:
-    on an aligned volume both are small, on a raw stack only the first. Both are None where nothing could be compared.
+    on an aligned volume both are small, on a raw stack only the first. Both are None, and the SNR 0, where nothing could
+    be compared. ``reasons`` are whole phrases for people; a pair is flagged if it has any.
     """
 
     fixed: int
@@ -63,11 +65,11 @@ def calibrated_threshold(shape: tuple[int, int]) -> float:
 def threshold_at(distance: int, threshold: float, window_px: int) -> float:
     """The threshold for sections ``distance`` apart, from that for neighbours.
 
-    What sections share falls off with distance while strangers stay where they are, so the room above strangers shrinks
-    with the square of the distance.
+    What sections share falls off with distance while strangers stay where they are, so the room between the threshold and
+    strangers shrinks with the square of the distance.
     """
     strangers = CALIBRATION[window_px][0]
-    return strangers + max(threshold - strangers, 0) / distance**2 if distance > 1 else threshold
+    return strangers + (threshold - strangers) / distance**2 if threshold > strangers else threshold
 
 
 def judge_match(
@@ -87,11 +89,18 @@ def judge_match(
     middle = (np.array(shape) - 1) / 2
     shift = float(np.hypot(*(match.affine.apply(middle) - middle)))
     stretch = np.linalg.svd(match.affine.linear, compute_uv=False)
+    failures = {
+        "fixed constant": f"section {fixed} is constant",
+        "moving constant": f"section {moving} is constant",
+        "no overlap": f"sections {fixed} and {moving} show no common area",
+    }
     reasons = []
-    if match.residual_px is None:
-        reasons.append("a section is constant or shares no area with the other")
+    if match.failure:
+        reasons.append(failures[match.failure])
     elif match.snr < needed:
         reasons.append(f"SNR {match.snr:.2f} below {needed:.2f}")
+    if match.residual_px > DISAGREEMENT * match.window_px:
+        reasons.append(f"no affine fits: patches are {match.residual_px:.0f} px off")
     if shift > max_shift_px:
         reasons.append(f"shifted by {shift:.0f} px, more than {max_shift_px:g}")
     if not (stretch[1] > 1 / STRETCH and stretch[0] < STRETCH):
@@ -101,9 +110,9 @@ def judge_match(
         moving=moving,
         snr=match.snr,
         snr_threshold=needed,
-        residual_px=match.residual_px,
+        residual_px=None if match.failure else match.residual_px,
         inliers=match.inliers,
-        displacement_px=None if match.residual_px is None else float(np.median(moved)),
+        displacement_px=None if match.failure else float(np.median(moved)),
         affine=match.affine.rows,
         flagged=bool(reasons),
         reasons=tuple(reasons),

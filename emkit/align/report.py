@@ -9,9 +9,11 @@ source folder, never paths, and nothing depends on the day or the machine.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from emkit.align.placement import Placement
 from emkit.align.quality import PairQuality
 from emkit.errors import DamagedError, PathError
 from emkit.transforms import Rows
@@ -41,6 +43,24 @@ class AlignmentReport:
     sections: tuple[SectionPlace, ...]
     pairs: tuple[PairQuality, ...]
     points: str = POINTS
+
+    @classmethod
+    def of(
+        cls,
+        voxel_size_nm: tuple[float, float, float],
+        snr_threshold: float,
+        window_px: int,
+        files: Sequence[str],
+        excluded: Collection[int],
+        placement: Placement,
+        pairs: tuple[PairQuality, ...],
+    ) -> AlignmentReport:
+        """From the names of the sections, in order, where they were placed, and why."""
+        sections = tuple(
+            SectionPlace(z, file, affine.rows, z in excluded, linked)
+            for z, (file, affine, linked) in enumerate(zip(files, placement.affines, placement.linked, strict=True))
+        )
+        return cls(voxel_size_nm, snr_threshold, window_px, sections, pairs)
 
     def as_json(self) -> str:
         """Equal text for equal reports."""

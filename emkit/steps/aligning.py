@@ -9,19 +9,7 @@ from typing import Annotated, Literal
 import numpy as np
 from annotated_types import Ge, Gt
 
-from emkit.align import (
-    AlignmentReport,
-    PairQuality,
-    SectionPlace,
-    bridges,
-    calibrated_threshold,
-    judge_match,
-    links,
-    match_pair,
-    patch_window,
-    place_sections,
-    render_window,
-)
+from emkit import align
 from emkit.align.report import FILE_NAME
 from emkit.blocks import Block, pyramid
 from emkit.errors import ParameterError
@@ -46,7 +34,7 @@ def align_sections(
     exclude: tuple[Annotated[int, Ge(0)], ...] = (),
     canvas: Literal["source", "all"] = "source",
     allow_gaps: bool = False,
-) -> Body[AlignmentReport]:
+) -> Body[align.AlignmentReport]:
     """Align serial sections by one affine each and write them as a volume.
 
     Neighbours are matched by whitened correlation of patches with a robust affine fit, composed to a common space and
@@ -74,22 +62,23 @@ def align_sections(
         Go on although section numbers are missing.
     """
     stack = open_stack(source, allow_gaps=allow_gaps)
-    count, window = len(stack.files), patch_window(stack.shape)
+    count = len(stack.files)
     if wrong := [z for z in exclude if z >= count]:
         raise ParameterError(f"exclude: found section {wrong[0]}, but {source} holds sections 0 to {count - 1}.")
-    threshold = calibrated_threshold(stack.shape) if snr_threshold is None else snr_threshold
+    threshold = align.calibrated_threshold(stack.shape) if snr_threshold is None else snr_threshold
     yield _plan(stack, voxel_size_nm)
 
-    used, depth = [z for z in range(count) if z not in exclude], _depths(stack)
+    used = [z for z in range(count) if z not in exclude]
+    depths = align.section_depths([file.number for file in stack.files], stack.gaps)
 
     def tasks(pairs: Iterable[tuple[int, int]]) -> dict[str, tuple[Stack, int, int, int, float, int]]:
-        return {f"{i}-{j}": (stack, i, j, depth[j] - depth[i], threshold, max_shift_px) for i, j in pairs}
+        return {f"{i}-{j}": (stack, i, j, depths[j] - depths[i], threshold, max_shift_px) for i, j in pairs}
 
     found = yield from stage("match", match_sections, tasks(pairwise(used)), "pairs")
-    around = bridges([(pair.fixed, pair.moving) for pair in found.values() if pair.flagged], used)
+    around = align.bridges([(pair.fixed, pair.moving) for pair in found.values() if pair.flagged], used)
     found |= yield from stage("bridge", match_sections, tasks(around), "pairs")
     pairs = tuple(sorted(found.values(), key=lambda pair: (pair.fixed, pair.moving)))
-    placed = place_sections(count, links(pairs), stack.shape, canvas)
+    placed = align.place_sections(count, align.links(pairs), stack.shape, canvas)
 
     create_volume(out, shape=(count, *placed.shape), dtype=stack.dtype, voxel_size_nm=voxel_size_nm)
     blocks = {str(k): (stack, placed.affines, out, block) for k, block in enumerate(shard_grid(out))}
@@ -98,19 +87,18 @@ def align_sections(
         coarser = {str(k): (out, level, block) for k, block in enumerate(shard_grid(out, level))}
         yield from stage(f"level {level}", build_block, coarser, "blocks")
 
-    sections = tuple(
-        SectionPlace(z, file.path.name, placed.affines[z].rows, z in exclude, placed.linked[z])
-        for z, file in enumerate(stack.files)
-    )
-    report = AlignmentReport(voxel_size_nm, threshold, window, sections, pairs)
+    names = [file.path.name for file in stack.files]
+    report = align.AlignmentReport.of(voxel_size_nm, threshold, align.patch_window(stack.shape), names, exclude, placed, pairs)
     (out / FILE_NAME).write_text(report.as_json())
     return report
 
 
-def match_sections(stack: Stack, fixed: int, moving: int, distance: int, threshold: float, max_shift_px: int) -> PairQuality:
+def match_sections(stack: Stack, i: int, j: int, distance: int, threshold: float, max_shift_px: int) -> align.PairQuality:
     """One task: match two sections of the stack."""
-    match = match_pair(read_section(stack, fixed), read_section(stack, moving), max_shift_px)
-    return judge_match(match, fixed, moving, shape=stack.shape, threshold=threshold, max_shift_px=max_shift_px, distance=distance)
+    match = align.match_pair(read_section(stack, i), read_section(stack, j), max_shift_px * distance)
+    return align.judge_match(
+        match, i, j, shape=stack.shape, threshold=threshold, max_shift_px=max_shift_px * distance, distance=distance
+    )
 
 
 def render_block(stack: Stack, affines: tuple[Affine, ...], out: Path, block: Block) -> None:
@@ -118,22 +106,15 @@ def render_block(stack: Stack, affines: tuple[Affine, ...], out: Path, block: Bl
     pixels = np.empty(block.shape, stack.dtype)
     start, shape = (block.y[0], block.x[0]), block.shape[1:]
     for k, z in enumerate(range(*block.z)):
-        pixels[k] = render_window(read_section(stack, z), affines[z], start, shape)
+        pixels[k] = align.render_window(read_section(stack, z), affines[z], start, shape)
     write_block(out, block, pixels)
 
 
-def _depths(stack: Stack) -> list[int]:
-    """Where each section lies, in section thicknesses: by number where numbers are missing, else one after the other."""
-    numbers = [file.number for file in stack.files if file.number is not None]
-    return numbers if stack.gaps and len(numbers) == len(stack.files) else list(range(len(stack.files)))
-
-
 def _plan(stack: Stack, voxel_size_nm: SizeNm) -> Plan:
-    """Memory: each worker holds two normalised sections, or one block and the section it shows."""
-    pixels, count, bytes_each = prod(stack.shape), len(stack.files), np.dtype(stack.dtype).itemsize
-    finest = pyramid((count, *stack.shape), voxel_size_nm, bytes_each)[0]
-    block = prod(finest.shard)
-    match, render = (2 * bytes_each + 45) * pixels, (2 * block + pixels) * bytes_each + 20 * block // finest.shard[0]
+    """Each worker holds two sections and their normalised copies, or one block and the section it shows; measured rates."""
+    pixels, count, itemsize = prod(stack.shape), len(stack.files), np.dtype(stack.dtype).itemsize
+    finest = pyramid((count, *stack.shape), voxel_size_nm, itemsize)[0]
+    match, render = (2 * itemsize + 45) * pixels, 2 * prod(finest.shard) * itemsize + (itemsize + 20) * pixels
     reads = prod(finest.shards[1:])  # every block opens its sections anew
-    seconds = count * (0.3 + pixels * (3.5e-7 + 1e-7 + 2e-9 * reads)) / workers()
-    return Plan(100_000_000 + workers() * max(match, render), int(count * pixels * bytes_each * 1.4), seconds)
+    seconds = count * (0.15 + pixels * (2.5e-7 + 2e-9 * reads)) / workers()
+    return Plan(80_000_000 + workers() * max(match, render), int(count * pixels * itemsize * 1.4), seconds)
