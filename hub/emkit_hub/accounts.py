@@ -22,8 +22,8 @@ def dashboards_account(folder: DataFolder) -> str:
     try:
         found = pwd.getpwnam(ACCOUNT)
     except KeyError:
-        command = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", ACCOUNT]
-        subprocess.run(command, check=True)
+        no_login = ["--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin"]
+        subprocess.run(["useradd", "--system", "--user-group", *no_login, ACCOUNT], check=True)
         found = pwd.getpwnam(ACCOUNT)
     tried = subprocess.run(
         [sys.executable, "-c", "import emkit_hub.dashboards.settings"],

@@ -23,7 +23,7 @@ def guest_name(asked: str) -> str:
     return f"{GUEST}{readable or 'guest'}-{secrets.token_hex(5)}"
 
 
-class TwoPasswordAuthenticator(SharedPasswordAuthenticator):  # type: ignore[misc]  # JupyterHub carries no types
+class TwoPasswordAuthenticator(SharedPasswordAuthenticator):
     owner = Unicode("owner", help="The only login name that takes the owner's password.").tag(config=True)
     one_account = Bool(True, help="Servers run under the hub's own account: only the owner may have one.").tag(config=True)
 
@@ -38,8 +38,8 @@ class TwoPasswordAuthenticator(SharedPasswordAuthenticator):  # type: ignore[mis
     async def pre_spawn_start(self, user: User, spawner: Any) -> None:
         if self.one_account and user.name != self.owner:
             raise SpawnException(
-                f"{user.name} cannot have a server here: this hub runs in one-account mode, where every server would see the files of {self.owner}. "
-                "Ask for a hub whose users have Unix accounts of their own, or use the dashboards.",
+                f"{user.name} cannot have a server here: this hub runs in one-account mode, where every server would see "
+                f"the files of {self.owner}. Ask for a hub whose users have Unix accounts of their own, or use the dashboards.",
                 reason="one account",
                 status_code=403,
             )

@@ -18,7 +18,7 @@ DASHBOARDS = "dashboards"
 DASHBOARDS_PATH = f"/services/{DASHBOARDS}/"
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"  # the curated ones, in a checkout
 LAB_CONFIG = Path(__file__).parent / "lab_config"  # no question about news from the internet at every first start
-ONE_ACCOUNT_NOTE = "One-account mode: servers and dashboards share this hub's Unix account, so only its owner may have a JupyterLab."
+ONE_ACCOUNT_NOTE = "One-account mode: servers and dashboards share this hub's Unix account, so only its owner may have a server."
 
 # Redefining JupyterHub's role `user` takes everything away from everybody but admins; without the two `read:` scopes no login
 # to a service succeeds.

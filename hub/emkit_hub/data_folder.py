@@ -1,12 +1,12 @@
 """Where a hub keeps what it must not forget: one folder, one name for each thing in it.
 
-    DATA/secrets/       0700: owner-password, workshop-password, proxy-token, cookie-secret (each 0600)
-    DATA/home/          the owner's files, in one-account mode
-    DATA/jobs/          one folder for each job: script, log, exit code
-    DATA/logs/          hub.log, proxy.log
-    DATA/dashboards/    notebooks that an admin adds for guests
-    DATA/hub.sqlite     users and servers
-    DATA/ports.json     loopback ports between hub, proxy and dashboards: servers that run now know them
+DATA/secrets/       0700: owner-password, workshop-password, proxy-token, cookie-secret (each 0600)
+DATA/home/          the owner's files, in one-account mode
+DATA/jobs/          one folder for each job: script, log, exit code
+DATA/logs/          hub.log, proxy.log
+DATA/dashboards/    notebooks that an admin adds for guests
+DATA/hub.sqlite     users and servers
+DATA/ports.json     loopback ports between hub, proxy and dashboards: servers that run now know them
 """
 
 import json

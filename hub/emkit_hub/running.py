@@ -75,7 +75,8 @@ class RunningHub:
             while not await _answer(session, own, self.url + DASHBOARDS_PATH):
                 await self.check_alive()
                 if time.monotonic() > last:
-                    raise HubError(f"The hub does not answer at {self.url} after {UP_WITHIN_S:.0f} s. {await self.services.explain(self._jobs['hub'])}")
+                    told = await self.services.explain(self._jobs["hub"])
+                    raise HubError(f"The hub does not answer at {self.url} after {UP_WITHIN_S:.0f} s. {told}")
                 await asyncio.sleep(TICK_S)
 
     async def check_alive(self) -> None:
@@ -92,6 +93,10 @@ class RunningHub:
         if "proxy" in self._jobs:
             await self.services.cancel(self._jobs.pop("proxy"))
 
+    def job(self, what: str) -> str:
+        """The id of the "hub" or the "proxy", among `self.services`."""
+        return self._jobs[what]
+
     def log(self, what: str) -> Path:
         return self.services.folder / self._jobs[what] / "log"
 
@@ -105,7 +110,8 @@ async def _answer(session: aiohttp.ClientSession, *urls: str) -> bool:
     for url in urls:
         try:
             async with session.get(url, allow_redirects=False) as response:
-                if response.status >= 400:
+                # the hub answers for a service whose route the proxy does not know yet, by sending the visitor below /hub/
+                if response.status >= 400 or response.headers.get("Location", "").startswith("/hub/services/"):
                     return False
         except aiohttp.ClientError:
             return False

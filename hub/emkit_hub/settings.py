@@ -34,7 +34,7 @@ def whole_machine() -> dict[str, Profile]:
         )
     }
     if cores > 1:
-        profiles["small"] = Profile(title="Small", description="One core: leaves the rest to others.", cpus=1, memory_mb=min(4096, memory_mb))
+        profiles["small"] = Profile(title="Small", description="Leaves the rest to others.", cpus=1, memory_mb=min(4096, memory_mb))
     return profiles
 
 
@@ -44,7 +44,9 @@ class LabSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     home: Path | None = Field(default=None, description="Folder it opens, and its HOME; default: `home` in the data folder.")
-    notebook: str = Field(default="align_sections.ipynb", description="The curated notebook it opens with; empty: Lab's own start page.")
+    notebook: str = Field(
+        default="align_sections.ipynb", description="Curated notebook it opens with; empty: Lab's own start page."
+    )
     prologue: str = Field(default="", description="Shell text before the server starts, as the user.")
     epilogue: str = Field(default="", description="Shell text after it has ended.")
 
@@ -57,12 +59,14 @@ class Settings(BaseModel):
     spawner: str = Field(default="emkit-local", description="Entry point of the spawner.")
     owner: LoginName = Field(default="owner", description="Login name that takes the owner's password.")
     one_account: bool = Field(
-        default=True, description="Servers run under the hub's own Unix account, so that only the owner may have one; said on the pages."
+        default=True, description="Servers run under the hub's own Unix account, so only the owner may have one; said on the pages."
     )
-    profiles: Mapping[str, Profile] = Field(default_factory=whole_machine, description="What users choose from; the first is the default.")
+    profiles: Mapping[str, Profile] = Field(default_factory=whole_machine, description="What users choose from, the default first.")
     lab: LabSettings = LabSettings()
     dashboards: DashboardSettings = DashboardSettings()
-    dashboards_account: str = Field(default="", description="Unix account of the dashboards, where the hub runs as root; empty: the hub's own.")
+    dashboards_account: str = Field(
+        default="", description="Unix account of the dashboards, for a hub run by root; empty: the hub's own."
+    )
 
     @model_validator(mode="after")
     def _something_to_choose(self) -> Self:

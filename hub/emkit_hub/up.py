@@ -38,12 +38,15 @@ def default_data() -> Path:
 
 def parser() -> argparse.ArgumentParser:
     new = argparse.ArgumentParser(
-        prog="scripts/up", description="Set up and start emkit on this machine.", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="scripts/up",
+        description="Set up and start emkit on this machine.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     new.add_argument("--port", type=int, default=8000, help="where the hub listens, on this machine only (default: 8000)")
-    new.add_argument("--data", type=Path, default=default_data(), help="folder that keeps passwords, users and files (default: %(default)s)")
+    new.add_argument("--data", type=Path, default=default_data(), help="keeps passwords, users and files (default: %(default)s)")
     new.add_argument("--settings", type=Path, help="a site's settings, as a TOML file (default: the embedded ones)")
-    new.add_argument("--check", action="store_true", help="start on a free port with an empty data folder, try every door, print a table, stop")
+    new.add_argument("--check", action="store_true", help="start with an empty data folder, try every door, print a table, stop")
     return new
 
 
@@ -53,7 +56,10 @@ def check_port_free(port: int) -> None:
         try:
             listener.bind((HOST, port))
         except OSError as error:
-            raise StartError(f"Port {port} of {HOST} cannot be used: {error.strerror}. Stop what listens there, or choose another: scripts/up --port 8001") from error
+            raise StartError(
+                f"Port {port} of {HOST} cannot be used: {error.strerror}. "
+                "Stop what listens there, or choose another port: scripts/up --port 8001"
+            ) from error
 
 
 def take(folder: DataFolder) -> int:
@@ -63,7 +69,8 @@ def take(folder: DataFolder) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise StartError(
-            f"emkit already runs on the data folder {folder.path}: stop it there with Ctrl-C, or use another folder and port: scripts/up --data FOLDER --port 8001"
+            f"emkit already runs on the data folder {folder.path}: stop it there with Ctrl-C, "
+            "or use another folder and port: scripts/up --data FOLDER --port 8001"
         ) from error
     return lock
 
@@ -108,7 +115,9 @@ async def run(folder: DataFolder, port: int, settings_file: Path | None) -> None
     await starting
 
 
-async def _serve(folder: DataFolder, port: int, settings: Settings, account: str, environment: dict[str, str], stopped: asyncio.Event) -> None:
+async def _serve(
+    folder: DataFolder, port: int, settings: Settings, account: str, environment: dict[str, str], stopped: asyncio.Event
+) -> None:
     async with RunningHub(folder, port, environment=environment) as hub:
         say(welcome(hub, settings, account))
         while not stopped.is_set():

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import requests
-import websocket  # type: ignore[import-untyped]
+import websocket
 
 # what a browser sends with a click on a link of the same site; JupyterHub looks at it before it sets cookies
 NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "document"}
@@ -100,7 +100,9 @@ class Visitor:
             made.raise_for_status()
             kernel_id = str(made.json()["id"])
         address = self.url.replace("http", "ws", 1) + f"{self.server}api/kernels/{kernel_id}/channels"
-        cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self.session.cookies if (self.server).startswith(cookie.path))
+        cookies = "; ".join(
+            f"{cookie.name}={cookie.value}" for cookie in self.session.cookies if self.server.startswith(cookie.path)
+        )
         channel = websocket.create_connection(address, cookie=cookies, origin=self.url, timeout=120)
         try:
             yield Kernel(kernel_id, channel)
@@ -116,8 +118,22 @@ class Kernel:
     def run(self, code: str) -> str:
         """What `code` printed, or its traceback."""
         message = uuid.uuid4().hex
-        header = {"msg_id": message, "msg_type": "execute_request", "username": "", "session": uuid.uuid4().hex, "version": "5.3", "date": ""}
-        content = {"code": code, "silent": False, "store_history": False, "user_expressions": {}, "allow_stdin": False, "stop_on_error": True}
+        header = {
+            "msg_id": message,
+            "msg_type": "execute_request",
+            "username": "",
+            "session": uuid.uuid4().hex,
+            "version": "5.3",
+            "date": "",
+        }
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": False,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": True,
+        }
         request = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell", "buffers": []}
         self._channel.send(json.dumps(request))
         printed = ""

@@ -52,7 +52,7 @@ class LocalScheduler:
         if not NAME.fullmatch(job.name):
             raise SchedulerError(f"{job.name!r} cannot name a job: letters, digits, dot, dash and underscore only, at most 128.")
         if job.resources.gpus:
-            raise SchedulerError(f"{job.resources.gpus} GPUs were asked for, but the local scheduler hands out none: ask for gpus = 0.")
+            raise SchedulerError(f"{job.resources.gpus} GPUs were asked for, but the local scheduler has none: ask for gpus = 0.")
         await asyncio.to_thread(self._start, job)
         return job.name
 
@@ -121,7 +121,9 @@ class LocalScheduler:
         await _end(everyone, signal.SIGTERM, self.grace_s / 5)
         await _end(everyone, signal.SIGKILL, self.grace_s)
         if left := everyone():
-            raise SchedulerError(f"Processes {sorted(left)} of job {job_id} do not end, even by SIGKILL: they wait for a device or a file system.")
+            raise SchedulerError(
+                f"Processes {sorted(left)} of job {job_id} do not end, even by SIGKILL: they wait for a device or file system."
+            )
 
     async def explain(self, job_id: str) -> str:
         status = self._status(job_id)

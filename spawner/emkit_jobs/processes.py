@@ -48,7 +48,7 @@ class Identity:
         return self.holds_number() and fields is not None and fields[0] not in "ZX"
 
     def session(self) -> set[int]:
-        """The living processes of its session. A number in use for a session is not given away, so a stranger under the number ends it."""
+        """The living processes of its session. A number in use for a session is not given away: a stranger under it ends it."""
         if self.boot != boot_id() or (_stat(self.pid) is not None and not self.holds_number()):
             return set()
         return {pid for pid, fields in _living() if int(fields[_SESSION]) == self.pid}

@@ -37,7 +37,10 @@ def _quoted(value: object) -> str:
     return shlex.quote(str(value))
 
 
+# autoescape is for HTML; here `finalize` quotes for the shell, and it sees every value
+_SHELL = Environment(finalize=_quoted, undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+
+
 def render(template: str, **values: object) -> str:
     """`template` with `values`, each quoted for the shell. jinja2.UndefinedError when the template asks for another name."""
-    # autoescape is for HTML; here `finalize` quotes for the shell, and it sees every value
-    return Environment(finalize=_quoted, undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True).from_string(template).render(values)
+    return _SHELL.from_string(template).render(values)

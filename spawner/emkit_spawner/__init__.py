@@ -1,1 +1,1 @@
-"""A JupyterHub spawner whose servers are jobs: the class API and `req_*` traits of batchspawner, with our own commands and states."""
+"""A JupyterHub spawner whose servers are jobs: batchspawner's class API and `req_*` traits, our own commands and states."""

@@ -9,7 +9,6 @@ its jobs again: it adopts what runs and cancels what no server owns. A server is
 
 import asyncio
 import hashlib
-import html
 import re
 import secrets
 import shlex
@@ -24,12 +23,12 @@ from emkit_jobs.profiles import Profile, Request, RequestError, Resources, grant
 from emkit_jobs.scheduler import Job, Scheduler, SchedulerError, State, Status
 from emkit_jobs.script import SESSION, Verbatim, render
 from jupyterhub import orm
-from jupyterhub.spawner import SpawnException
 from jupyterhub.utils import fmt_ip_url, make_ssl_context
 from traitlets import Dict, Unicode, default, validate
 
 from emkit_spawner import requested
 from emkit_spawner.form import options, page
+from emkit_spawner.refusal import StartRefused
 from emkit_spawner.steps import Event, Steps
 
 USER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
@@ -37,7 +36,7 @@ NOT_USED = ("exec_prefix", "batch_submit_cmd", "batch_query_cmd", "batch_cancel_
 _CONNECT_TICK_S = 0.05
 
 
-class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]  # batchspawner carries no types
+class JobSpawner(BatchSpawnerBase):
     """Base of the spawners of this package; a subclass says which scheduler."""
 
     profiles = Dict(
@@ -45,12 +44,14 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]  # batchspawner carrie
         The first is the default. What a profile leaves open is filled from the req_* traits; without profiles there is no form.""",
     ).tag(config=True)
 
-    home_folder = Unicode(help="Where servers start, and their HOME; may hold {username}. Empty: the account's own home.").tag(config=True)
+    home_folder = Unicode(help="Where servers start and their HOME; may hold {username}. Empty: the account's own.").tag(
+        config=True
+    )
 
     batch_script = Unicode(
         SESSION,
-        help="""The job script: a Jinja template. {{command}} is the server's command line; {{prologue}} and {{epilogue}} are the site's text;
-        every other req_NAME trait is {{NAME}}. Values are quoted for the shell, each as one word.""",
+        help="""The job script: a Jinja template. {{command}} is the server's command line; {{prologue}} and {{epilogue}}
+        are the site's text; every other req_NAME trait is {{NAME}}. Values are quoted for the shell, each as one word.""",
     ).tag(config=True)
 
     batchspawner_singleuser_cmd = Unicode(
@@ -71,7 +72,7 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]  # batchspawner carrie
         self._submitting = False
         for name in NOT_USED:
             if name in self._trait_values and getattr(self, name) != type(self).class_traits()[name].default_value:
-                self.log.warning("%s.%s is set, but this spawner runs no command of yours: it has no effect.", type(self).__name__, name)
+                self.log.warning("%s.%s is set, but this spawner runs no such command.", type(self).__name__, name)
 
     # --- what a subclass says
 
@@ -97,12 +98,12 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]  # batchspawner carrie
         return JobSpawner.apply_options
 
     def apply_options(self, asked: Mapping[str, object]) -> None:
-        """Turn the user's options into resources; SpawnException says which one is refused."""
+        """Turn the user's options into resources; StartRefused says which one is refused."""
         try:
             self.resources = self._granted(Request.read(asked))
         except RequestError as error:
             self._forget_options()
-            raise SpawnException(str(error), reason="options") from error
+            raise StartRefused(str(error), reason="options") from error
 
     def _granted(self, request: Request) -> Resources:
         floor = requested.resources(
@@ -138,11 +139,17 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]  # batchspawner carrie
         return [*shlex.split(self.batchspawner_singleuser_cmd), *self.cmd, *self.get_args()]
 
     def job(self) -> Job:
-        """The job of this start. SpawnException for a user whose name cannot stand in it."""
+        """The job of this start. StartRefused for a user whose name cannot stand in it."""
         if not USER_NAME.fullmatch(self.user.name):
-            raise SpawnException(f"A user named {self.user.name!r} cannot have a server: letters, digits and _ . @ - only.", reason="user name")
+            raise StartRefused(
+                f"A user named {self.user.name!r} cannot have a server: letters, digits and _ . @ - only.", reason="user name"
+            )
         values = self.get_req_subvars()
-        values |= {"prologue": Verbatim(values["prologue"]), "epilogue": Verbatim(values["epilogue"]), "command": self.server_command()}
+        values |= {
+            "prologue": Verbatim(values["prologue"]),
+            "epilogue": Verbatim(values["epilogue"]),
+            "command": self.server_command(),
+        }
         readable = re.sub(r"[^A-Za-z0-9]+", "_", f"{self.user.name} {self.name}".strip())[:40]
         return Job(
             name=f"{self.job_prefix()}{readable}-{secrets.token_hex(4)}",
@@ -164,7 +171,7 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]  # batchspawner carrie
             address = await self._start()
             started = True
         except SchedulerError as error:
-            raise SpawnException(f"The scheduler refused the job: {error}", reason="scheduler", status_code=503) from error
+            raise StartRefused(f"The scheduler refused the job: {error}", reason="scheduler", status_code=503) from error
         finally:
             if not started:
                 self._forget_options()
@@ -195,11 +202,14 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]  # batchspawner carrie
             died.cancel()
             served.cancel()
         if died in done:
-            raise self._failure(f"The server's job ended before the server was up. {died.result()}")
+            raise StartRefused(f"The server's job ended before the server was up. {died.result()}", reason="job", status_code=500)
         if served not in done:
-            raise self._failure(f"The server was not up after {self.steps.elapsed_s:.0f} s. {await scheduler.explain(self.job_id)}")
+            told = await scheduler.explain(self.job_id)
+            raise StartRefused(
+                f"The server was not up after {self.steps.elapsed_s:.0f} s. {told}", reason="timeout", status_code=504
+            )
         self.steps.add(90, "Server is up")
-        return self.ip, self.port
+        return str(self.ip), self.port
 
     async def _status(self) -> Status:
         return (await self.scheduler().query_many([self.job_id]))[self.job_id]
@@ -228,11 +238,6 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]  # batchspawner carrie
                         return
                 except aiohttp.ClientError:
                     await asyncio.sleep(_CONNECT_TICK_S)
-
-    def _failure(self, text: str) -> SpawnException:
-        first, _, tail = text.partition("\n")
-        shown = f"{html.escape(first)}<pre class='log-tail'>{html.escape(tail)}</pre>" if tail else html.escape(first)
-        return SpawnException(text, reason="job", message_html=shown, status_code=500)
 
     def take_port(self, port: int) -> None:
         """The job's report (called by `emkit_spawner.report`, which has checked the job and its token)."""

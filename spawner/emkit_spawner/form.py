@@ -5,9 +5,12 @@ from pathlib import Path
 
 from emkit_jobs.profiles import Profile, Request, RequestError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from jupyterhub.spawner import SpawnException
 
-_PAGES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+from emkit_spawner.refusal import StartRefused
+
+_PAGES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
 _READ: Mapping[str, type] = {"profile": str, "cpus": int, "memory_mb": int, "hours": float, "gpus": int}
 
 
@@ -19,7 +22,7 @@ def page(profiles: Mapping[str, Profile], chosen: Mapping[str, object] | None) -
 
 
 def options(form: Mapping[str, list[str]]) -> dict[str, object]:
-    """The options in a form's fields, empty ones left out; SpawnException names a field that is no option or holds no number."""
+    """The options in a form's fields, empty ones left out; StartRefused names a field that is no option or holds no number."""
     found: dict[str, object] = {}
     for key, values in form.items():
         if key == "_xsrf" or not any(values):
@@ -28,9 +31,9 @@ def options(form: Mapping[str, list[str]]) -> dict[str, object]:
         try:
             found[key] = kind(values[0]) if len(values) == 1 else values
         except ValueError as error:
-            raise SpawnException(f"{key} is {values[0]!r}: a number was needed.", reason="options") from error
+            raise StartRefused(f"{key} is {values[0]!r}: a number was needed.", reason="options") from error
     try:
         Request.read(found)
     except RequestError as error:
-        raise SpawnException(str(error), reason="options") from error
+        raise StartRefused(str(error), reason="options") from error
     return found

@@ -11,7 +11,7 @@ from emkit_spawner.base import JobSpawner
 
 
 class LocalSpawner(JobSpawner):
-    """Servers as jobs of this machine, all under the hub's own account: for one person, or for people who may see each other's files."""
+    """Servers as jobs of this machine, all under the hub's own account: for people who may see each other's files."""
 
     ip = Unicode("127.0.0.1", help="Address the servers listen at.").tag(config=True)
     start_timeout = 120

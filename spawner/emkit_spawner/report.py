@@ -1,4 +1,4 @@
-"""The one thing that a job may tell the hub: its server's port. And the removal of batchspawner's route, which takes any attribute."""
+"""The one thing a job may tell the hub: its server's port. batchspawner's own route, which takes any attribute, is removed."""
 
 from jupyterhub import apihandlers
 from jupyterhub.apihandlers import APIHandler
@@ -40,4 +40,3 @@ def install() -> None:
     """Put our handler among the hub's, and take out the one that importing batchspawner put there."""
     kept = [handler for handler in apihandlers.default_handlers if handler[0] not in (r"/api/batchspawner", ROUTE)]
     apihandlers.default_handlers[:] = [*kept, (ROUTE, JobReportHandler)]
-

@@ -72,7 +72,9 @@ async def test_files_are_private_and_hold_no_secret(scheduler: LocalScheduler) -
     await scheduler.cancel(job_id)
 
 
-async def test_cancel_ends_the_whole_tree_also_what_left_the_session_and_what_does_not_listen(scheduler: LocalScheduler, tmp_path: Path) -> None:
+async def test_cancel_ends_the_whole_tree_also_what_left_the_session_and_what_does_not_listen(
+    scheduler: LocalScheduler, tmp_path: Path
+) -> None:
     told = tmp_path / "told"
     script = f"""
     (trap '' TERM; sleep 301) &
@@ -92,7 +94,9 @@ async def test_cancel_ends_the_whole_tree_also_what_left_the_session_and_what_do
 
 
 async def test_a_polite_stop_reaches_the_script_and_its_exit_code_is_kept(scheduler: LocalScheduler, tmp_path: Path) -> None:
-    job_id = await scheduler.submit(job(f"trap 'echo saving; exit 3' TERM; echo ready > {tmp_path}/told; while :; do sleep 0.05; done"))
+    job_id = await scheduler.submit(
+        job(f"trap 'echo saving; exit 3' TERM; echo ready > {tmp_path}/told; while :; do sleep 0.05; done")
+    )
     await holds(tmp_path / "told")
     await scheduler.cancel(job_id)
     assert (await scheduler.query_many([job_id]))[job_id].exit_code == 3
@@ -129,7 +133,9 @@ asyncio.run(scheduler.submit(Job("a-job", "#!/bin/bash\\n{SLEEP}\\n", Path("/tmp
 print("submitted", flush=True)
 sys.stdin.read()
 """
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True) as submitter:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as submitter:
         assert submitter.stdout is not None
         assert submitter.stdout.readline() == "submitted\n"
         os.killpg(submitter.pid, signal.SIGKILL)
@@ -172,7 +178,9 @@ async def test_a_job_that_was_never_started_is_finished_after_a_while(scheduler:
 
 async def test_limits_hold(scheduler: LocalScheduler) -> None:
     resources = Resources(cpus=1, memory_mb=200, runtime=timedelta(seconds=0.5))
-    code = "import os, resource; print(len(os.sched_getaffinity(0)), resource.getrlimit(resource.RLIMIT_DATA)[0] // 2**20, flush=True)"
+    code = (
+        "import os, resource; print(len(os.sched_getaffinity(0)), resource.getrlimit(resource.RLIMIT_DATA)[0] // 2**20, flush=True)"
+    )
     job_id = await scheduler.submit(job(f'{sys.executable} -c "{code}"; {SLEEP}', resources=resources))
     await reaches(scheduler, job_id, State.FINISHED)
     assert await scheduler.explain(job_id) == f"Job {job_id}: finished, ended at its time limit. Its log ends with:\n1 200"

@@ -8,7 +8,9 @@ from pydantic import ValidationError
 
 PROFILES = {
     "small": Profile(title="Small", cpus=1, memory_mb=2000, runtime=timedelta(hours=1)),
-    "free": Profile(title="Free", cpus=4, partition="main", limits=Limits(cpus=16, memory_mb=64000, runtime=timedelta(hours=8), gpus=2)),
+    "free": Profile(
+        title="Free", cpus=4, partition="main", limits=Limits(cpus=16, memory_mb=64000, runtime=timedelta(hours=8), gpus=2)
+    ),
 }
 
 
@@ -46,7 +48,15 @@ def test_the_profiles_own_value_is_no_request_for_more() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"colour": "red"}, {"partition": "--wrap=id"}, {"partition": "a b"}, {"account": "a\nb"}, {"environment": {"A=B": "1"}}, {"cpus": 0}]
+    "fields",
+    [
+        {"colour": "red"},
+        {"partition": "--wrap=id"},
+        {"partition": "a b"},
+        {"account": "a\nb"},
+        {"environment": {"A=B": "1"}},
+        {"cpus": 0},
+    ],
 )
 def test_a_sites_mistake_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(ValidationError):

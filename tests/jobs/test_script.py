@@ -20,7 +20,9 @@ def test_a_list_arrives_word_for_word(words: list[str]) -> None:
 
 @given(TEXT)
 def test_a_text_is_one_word(text: str) -> None:
-    done = subprocess.run(["/bin/bash", "-c", render(r"printf '%s\0' {{ text }} {{ text }}", text=text)], capture_output=True, check=True)
+    done = subprocess.run(
+        ["/bin/bash", "-c", render(r"printf '%s\0' {{ text }} {{ text }}", text=text)], capture_output=True, check=True
+    )
     assert done.stdout.decode().split("\0")[:-1] == [text, text]
 
 
