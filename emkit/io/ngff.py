@@ -42,16 +42,18 @@ class Metadata:
     levels: tuple[Placed, ...]
 
 
-def group_document(name: str, kind: VolumeKind, voxel_size_nm: SizeNm, factors: Sequence[Shape]) -> dict[str, Any]:
+def group_document(
+    name: str, kind: VolumeKind, voxel_size_nm: SizeNm, factors: Sequence[Shape], origin_nm: SizeNm = (0.0, 0.0, 0.0)
+) -> dict[str, Any]:
     """The root zarr.json of a volume with levels 0, 1, …; `factors` lead from each level to the next, the first is (1, 1, 1)."""
     from yaozarrs import v05
 
     datasets, size = list[v05.Dataset](), voxel_size_nm
     for index, factor in enumerate(factors):
         size = scaled(size, factor)
-        moved = [(coarse - fine) / 2 for coarse, fine in zip(size, voxel_size_nm, strict=True)]
+        moved = [first + (coarse - fine) / 2 for first, coarse, fine in zip(origin_nm, size, voxel_size_nm, strict=True)]
         dataset = v05.Dataset(path=str(index), coordinateTransformations=[v05.ScaleTransformation(scale=list(size))])
-        if index:
+        if any(moved):
             dataset.coordinateTransformations.append(v05.TranslationTransformation(translation=moved))
         datasets.append(dataset)
     multiscale = v05.Multiscale(

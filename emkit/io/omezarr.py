@@ -50,6 +50,7 @@ def create_volume(
     shape: Shape,
     dtype: str,
     voxel_size_nm: SizeNm,
+    origin_nm: SizeNm = (0.0, 0.0, 0.0),
     kind: VolumeKind = "image",
     name: str = "",
     chunk_px: int = CHUNK_PX,
@@ -61,14 +62,19 @@ def create_volume(
     """
     import tensorstore
 
-    if dtype not in (allowed := INTEGERS if kind == "labels" else DTYPES):
-        raise ParameterError(f"{out}: found voxels of type {dtype}, needed for {kind}: {', '.join(allowed)}. Convert them first.")
+    check_dtype(dtype, kind)
     grids = pyramid(shape, voxel_size_nm, np.dtype(dtype).itemsize, chunk_px=chunk_px, shard_px=shard_px)
     for index, grid in enumerate(grids):
         spec = {"driver": "zarr3", "kvstore": _file(out / str(index)), "metadata": _array_metadata(grid, dtype)}
         tensorstore.open(spec, create=True, open=True, context=_context()).result()
-    document = group_document(name, kind, voxel_size_nm, [grid.factor for grid in grids])
+    document = group_document(name, kind, voxel_size_nm, [grid.factor for grid in grids], origin_nm)
     (out / "zarr.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def check_dtype(dtype: str, kind: VolumeKind) -> None:
+    """Refuse voxels of a type that a volume of this kind does not keep."""
+    if dtype not in (allowed := INTEGERS if kind == "labels" else DTYPES):
+        raise ParameterError(f"{kind}: found voxels of type {dtype}, needed: {', '.join(allowed)}. Convert them first.")
 
 
 def shard_grid(path: Path, level: int = 0) -> list[Block]:

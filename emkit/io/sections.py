@@ -94,15 +94,36 @@ def read_section(stack: Stack, z: int) -> NDArray[Any]:
     return pixels
 
 
-def write_section(path: Path, pixels: NDArray[Any], voxel_size_nm: SizeNm) -> None:
-    """One section as an uncompressed TIFF with its pixel size as resolution: the same bytes for the same pixels."""
+def map_section(path: Path) -> NDArray[Any] | None:
+    """The pixels of an uncompressed TIFF where they lie, (y, x), in its byte order; None for a file that must be decoded."""
+    import tifffile
+
+    try:
+        return None if path.suffix.lower() == ".png" else tifffile.memmap(path, mode="r")
+    except ValueError:  # "image data are not memory-mappable"
+        return None
+
+
+def create_section(path: Path, shape: tuple[int, int], dtype: str, voxel_size_nm: SizeNm) -> None:
+    """An uncompressed TIFF with its pixel size as resolution, all pixels 0. The same pixels give the same file."""
     import tifffile
 
     _, size_y, size_x = voxel_size_nm
-    per_cm = (1e7 / size_x, 1e7 / size_y)
-    tifffile.imwrite(
-        path, pixels, photometric="minisblack", resolution=per_cm, resolutionunit="CENTIMETER", metadata=None, software="emkit"
-    )
+    told: dict[str, Any] = {"resolution": (1e7 / size_x, 1e7 / size_y), "resolutionunit": "CENTIMETER", "software": "emkit"}
+    tifffile.memmap(path, shape=shape, dtype=dtype, photometric="minisblack", metadata=None, **told)
+
+
+def fill_section(path: Path, y: int, x: int, pixels: NDArray[Any]) -> None:
+    """Write a window of a section, (y, x), that begins at (y, x)."""
+    import tifffile
+
+    tifffile.memmap(path)[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
+
+
+def write_section(path: Path, pixels: NDArray[Any], voxel_size_nm: SizeNm) -> None:
+    """One section at once, as `create_section` makes it."""
+    create_section(path, (pixels.shape[0], pixels.shape[1]), pixels.dtype.newbyteorder("=").name, voxel_size_nm)
+    fill_section(path, 0, 0, pixels)
 
 
 def ranges(numbers: Sequence[int]) -> str:

@@ -273,9 +273,9 @@ def test_a_missing_level_and_wrong_metadata_are_named(tmp_path: Path) -> None:
 
 
 def test_types_that_cannot_be_kept_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match="found voxels of type complex64, needed for image: uint8"):
+    with pytest.raises(ParameterError, match="image: found voxels of type complex64, needed: uint8"):
         create_volume(tmp_path / "v", shape=(5, 5, 5), dtype="complex64", voxel_size_nm=VNC_NM)
-    with pytest.raises(ParameterError, match="found voxels of type float32, needed for labels: uint8"):
+    with pytest.raises(ParameterError, match="labels: found voxels of type float32, needed: uint8"):
         create_volume(tmp_path / "v", shape=(5, 5, 5), dtype="float32", voxel_size_nm=VNC_NM, kind="labels")
     assert not (tmp_path / "v").exists()
 

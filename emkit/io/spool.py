@@ -1,0 +1,57 @@
+"""Sections in blocks: a block needs a window of many sections, and a section is in many blocks. Axis order is (z, y, x).
+
+An uncompressed TIFF is mapped where it lies. Anything else is decoded once, into a file that can be mapped, so that the work
+grows with the volume and not with the number of blocks that cut it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emkit.blocks import Block
+from emkit.io.sections import map_section, read_section
+from emkit.model import Shape, SizeNm, Stack, VolumeKind
+
+
+@dataclass(frozen=True)
+class Spool:
+    """The voxels of a stack (`emkit.io.arrays.Voxels`); `folder` holds the sections that had to be decoded."""
+
+    stack: Stack
+    folder: Path
+    voxel_size_nm: SizeNm | None = None
+    origin_nm: SizeNm = (0.0, 0.0, 0.0)
+    kind: VolumeKind | None = None
+
+    @property
+    def shape(self) -> Shape:
+        return len(self.stack.files), *self.stack.shape
+
+    @property
+    def dtype(self) -> str:
+        return self.stack.dtype
+
+    def decode(self, z: int) -> None:
+        """Make section `z` readable in blocks. DataError if its pixels cannot be decoded or are not finite."""
+        mapped = map_section(self.stack.files[z].path)
+        if mapped is not None and np.dtype(self.dtype).kind != "f":
+            return
+        pixels = read_section(self.stack, z)
+        if mapped is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            np.save(self._decoded(z), pixels)
+
+    def read(self, block: Block) -> NDArray[Any]:
+        """The voxels of a block, whose sections have been decoded."""
+        voxels = np.empty(block.shape, self.dtype)
+        for k, z in enumerate(range(*block.z)):
+            mapped = map_section(self.stack.files[z].path)
+            pixels = np.load(self._decoded(z), mmap_mode="r") if mapped is None else mapped
+            voxels[k] = pixels[slice(*block.y), slice(*block.x)]
+        return voxels
+
+    def _decoded(self, z: int) -> Path:
+        return self.folder / f"{z}.npy"

@@ -1,0 +1,178 @@
+"""One format of a volume into another. Axis order is (z, y, x)."""
+
+import shutil
+from collections.abc import Generator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+
+from emkit.blocks import Block, pyramid
+from emkit.errors import ParameterError
+from emkit.io.arrays import Format, Voxels, format_of, open_array
+from emkit.io.omezarr import (
+    build_block,
+    check_dtype,
+    create_volume,
+    levels_to_build,
+    read_region,
+    read_volume,
+    shard_grid,
+    write_block,
+)
+from emkit.io.precomputed import check_writable, create_precomputed, writable_levels, write_scale_block
+from emkit.io.sections import create_section, fill_section, open_stack
+from emkit.io.spool import Spool
+from emkit.model import Shape, SizeNm, VolumeKind
+from emkit.params import Positive, Reads, Unit, Writes
+from emkit.run.plan import Plan, workers
+from emkit.run.stage import Stage, stage
+from emkit.run.step import Body, step
+
+Stages = Generator[Stage[Any], Any, None]
+SPOOL = "decoded"  # a folder within the unfinished output
+WAYS: dict[Format, tuple[str, ...]] = {  # precomputed has no pyramid of its own making: it gets that of an OME-Zarr
+    "sections": ("ome-zarr",),
+    "OME-Zarr": ("ome-zarr", "sections", "precomputed"),
+    "precomputed": ("ome-zarr", "sections"),
+    "N5": ("ome-zarr", "sections"),
+}
+
+
+@dataclass(frozen=True)
+class ConvertReport:
+    """What was found and written. `gaps` are section numbers that the source leaves out."""
+
+    source_format: Format
+    kind: VolumeKind
+    shape: Shape
+    dtype: str
+    voxel_size_nm: SizeNm
+    gaps: tuple[int, ...] = ()
+
+
+@step
+def convert(
+    source: Annotated[Path, Reads("folder")],
+    *,
+    out: Annotated[Path, Writes("folder")],
+    to: Literal["ome-zarr", "sections", "precomputed"] = "ome-zarr",
+    voxel_size_nm: Annotated[tuple[Positive, Positive, Positive] | None, Unit("nm")] = None,
+    labels: bool = False,
+    allow_gaps: bool = False,
+) -> Body[ConvertReport]:
+    """Convert sections or a volume to OME-Zarr, or a volume to sections or Neuroglancer precomputed.
+
+    Sections (TIFF, PNG), OME-Zarr 0.4 and 0.5, precomputed and N5 are read; which one it is, the folder tells. OME-Zarr is
+    written as 0.5 with a pyramid, sections as uncompressed TIFF; precomputed is written from OME-Zarr, with its levels.
+
+    Parameters
+    ----------
+    source
+        Folder of section images, or of a volume.
+    out
+        Folder of the result.
+    to
+        Format of the result.
+    voxel_size_nm
+        Size of a voxel (z, y, x). Needed where the source does not tell, as sections do not; else it replaces what is told.
+    labels
+        The voxels are numbers of objects, not grey values. OME-Zarr and precomputed tell it themselves.
+    allow_gaps
+        Go on although section numbers are missing or doubled.
+    """
+    found = format_of(source)
+    if to not in WAYS[found]:
+        raise ParameterError(f"to: found {to} for {source}, which holds {found}; needed: {' or '.join(WAYS[found])}.")
+    stack = open_stack(source, allow_gaps=allow_gaps) if found == "sections" else None
+    voxels: Voxels = Spool(stack, out / SPOOL) if stack else open_array(source)
+    kind: VolumeKind = "labels" if labels or voxels.kind == "labels" else "image"
+    if (size_nm := voxel_size_nm or voxels.voxel_size_nm) is None:
+        raise ParameterError(f"voxel_size_nm is missing: {source} holds {found}, which does not tell it. Give z, y, x in nm.")
+    if to == "precomputed":
+        check_writable(source, voxels.dtype)
+        if voxel_size_nm:
+            raise ParameterError(f"voxel_size_nm: {source} tells it, and its levels; convert it to ome-zarr to change it.")
+    check_dtype(voxels.dtype, kind)
+    report = ConvertReport(found, kind, voxels.shape, voxels.dtype, size_nm, stack.gaps if stack else ())
+    yield _plan(report, spooled=stack is not None)
+
+    if isinstance(voxels, Spool):
+        yield from stage("decode", decode_section, {str(z): (voxels, z) for z in range(voxels.shape[0])}, "sections")
+    if to == "ome-zarr":
+        yield from _to_omezarr(voxels, report, out)
+    elif to == "sections":
+        yield from _to_sections(voxels, report, out)
+    else:
+        yield from _to_precomputed(source, report, out)
+    if (out / SPOOL).exists():
+        shutil.rmtree(out / SPOOL)
+    return report
+
+
+def _to_omezarr(voxels: Voxels, report: ConvertReport, out: Path) -> Stages:
+    size_nm, origin_nm = report.voxel_size_nm, voxels.origin_nm
+    create_volume(out, shape=report.shape, dtype=report.dtype, voxel_size_nm=size_nm, origin_nm=origin_nm, kind=report.kind)
+    yield from stage("write", write_voxels, {str(k): (voxels, out, block) for k, block in enumerate(shard_grid(out))}, "blocks")
+    for level in levels_to_build(out):
+        coarser = {str(k): (out, level, block) for k, block in enumerate(shard_grid(out, level))}
+        yield from stage(f"level {level}", build_block, coarser, "blocks")
+
+
+def _to_sections(voxels: Voxels, report: ConvertReport, out: Path) -> Stages:
+    out.mkdir(exist_ok=True)
+    count, *shape = report.shape
+    files = [out / f"{z:0{len(str(count - 1))}d}.tif" for z in range(count)]
+    yield from stage("create", new_section, {file.name: (file, (*shape,), report) for file in files}, "sections")
+    tasks = {str(k): (voxels, files, block) for k, block in enumerate(_blocks(report.shape, report))}
+    yield from stage("write", write_into_sections, tasks, "blocks")
+
+
+def _to_precomputed(source: Path, report: ConvertReport, out: Path) -> Stages:
+    volume = read_volume(source)
+    create_precomputed(out, volume)
+    for level, _ in writable_levels(volume):
+        number = volume.levels.index(level)
+        tasks = {str(k): (source, number, level.voxel_size_nm, out, b) for k, b in enumerate(_blocks(level.shape, report))}
+        yield from stage(f"level {number}", write_scale, tasks, "blocks")
+
+
+def decode_section(spool: Spool, z: int) -> None:
+    """One task: a section of the source, decoded once and checked."""
+    spool.decode(z)
+
+
+def write_voxels(voxels: Voxels, out: Path, block: Block) -> None:
+    """One task: a block of the source to OME-Zarr."""
+    write_block(out, block, voxels.read(block))
+
+
+def new_section(file: Path, shape: tuple[int, int], report: ConvertReport) -> None:
+    """One task: a section whose pixels are still 0."""
+    create_section(file, shape, report.dtype, report.voxel_size_nm)
+
+
+def write_into_sections(voxels: Voxels, files: list[Path], block: Block) -> None:
+    """One task: a block of the source to its window of each of its sections."""
+    for file, pixels in zip(files[slice(*block.z)], voxels.read(block), strict=True):
+        fill_section(file, block.y[0], block.x[0], pixels)
+
+
+def write_scale(source: Path, level: int, voxel_size_nm: SizeNm, out: Path, block: Block) -> None:
+    """One task: a block of a level to precomputed."""
+    write_scale_block(out, voxel_size_nm, block, read_region(source, level, block))
+
+
+def _blocks(shape: Shape, report: ConvertReport) -> list[Block]:
+    return pyramid(shape, report.voxel_size_nm, np.dtype(report.dtype).itemsize)[0].blocks()
+
+
+def _plan(report: ConvertReport, *, spooled: bool) -> Plan:
+    """Memory: what each worker holds, a block thrice (read, chunked, packed) or a section. Disk: as if nothing could be packed."""
+    itemsize, (count, *section) = np.dtype(report.dtype).itemsize, report.shape
+    block = prod(pyramid(report.shape, report.voxel_size_nm, itemsize)[0].shard)
+    held = max(3 * block, prod(section) if spooled else 0) * itemsize
+    total = count * prod(section) * itemsize
+    return Plan(100_000_000 + workers() * held, int(total * (2.5 if spooled else 1.5)), 1 + total / (60e6 * workers()))
