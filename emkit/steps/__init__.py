@@ -11,6 +11,7 @@ from emkit.errors import ParameterError
 STEPS = {  # name: module of this package
     "align_sections": "aligning",
     "measure_alignment": "measuring",
+    "convert": "converting",
     "make_phantom": "simulating",
 }
 
