@@ -13,6 +13,7 @@ STEPS = {  # name: module of this package
     "measure_alignment": "measuring",
     "convert": "converting",
     "make_phantom": "simulating",
+    "fetch_data": "fetching",
 }
 
 
