@@ -98,7 +98,8 @@ def fetch_file(origin: Path | str, name: str, digest: str, out: Path) -> None:
         # Not streamed: a file is 1 MB, and pooch leaves the connection open when a stream is refused.
         pooch.retrieve(url, digest, fname=file.name, path=out, downloader=pooch.HTTPDownloader(stream=False))
     except RequestException as failed:
-        why = "its server cannot be reached" if failed.response is None else f"{failed.response.status_code} {failed.response.reason}"
+        told = failed.response
+        why = "its server cannot be reached" if told is None else f"{told.status_code} {told.reason}"
         raise PathError(f"{url} cannot be fetched: {why}. Check the network, or set EMKIT_DATA_DIR to a copy.") from None
     except ValueError as wrong:
         raise _other(url, f"{wrong}") from None
