@@ -21,6 +21,7 @@ import nbformat
 from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1, serialize_msg_to_ws_v1
 from yarl import URL
 
+from emkit_hub import proxy
 from emkit_hub.dashboards.channels import PROTOCOL
 from emkit_hub.dashboards.settings import ENVIRONMENT_VARIABLE, DashboardSettings
 
@@ -45,7 +46,7 @@ c.JupyterHub.load_roles = [{"name": "user", "scopes": [
     "access:services!service=dashboards", "access:services!service=other", "read:users:name!user", "read:users:groups!user"]}]
 c.JupyterHub.services = [
     {"name": "dashboards", "url": f"http://127.0.0.1:{given['ports'][3]}", "oauth_no_confirm": True, "display": False,
-     "command": [given["python"], "-m", "emkit_hub.dashboards"], "environment": given["environment"], **given["account"]},
+     "command": [given["python"], "-m", "emkit_hub.dashboards"], "environment": given["environment"]},
     {"name": "other", "url": f"http://127.0.0.1:{given['ports'][4]}", "oauth_no_confirm": True, "display": False,
      "command": [given["python"], given["other"]]},
 ]
@@ -78,7 +79,7 @@ def write_notebook(path: Path, cells: list[str], **emkit: Any) -> Path:
 class Site:
     """The running hub; use as a context manager. `log` is what hub, proxy and service said."""
 
-    def __init__(self, folder: Path, settings: DashboardSettings, proxy: list[str], user: str | None = None, **environment: str) -> None:
+    def __init__(self, folder: Path, settings: DashboardSettings, **environment: str) -> None:
         ports = free_ports(5)
         self.url = f"http://127.0.0.1:{ports[0]}"
         self.base = f"{self.url}/services/dashboards/"
@@ -87,12 +88,11 @@ class Site:
         given = {
             "url": self.url,
             "ports": ports,
-            "proxy": proxy,
+            "proxy": [str(proxy.NODE), str(proxy.PREFIX / "lib" / "node_modules" / proxy.PACKAGE / "bin" / proxy.PACKAGE)],
             "python": sys.executable,
             "password": PASSWORD,
             "owner_password": self.owner_password,
             "other": str(Path(__file__).with_name("other_service.py")),
-            "account": {"user": user} if user else {},
             "environment": {ENVIRONMENT_VARIABLE: settings.model_dump_json(), **environment},
         }
         (folder / "jupyterhub_config.py").write_text(_CONFIG, encoding="utf-8")
@@ -116,6 +116,15 @@ class Site:
             await until(lambda: probe.answers(self.base, 302), 60, self.log)
             if warm:
                 await until(lambda: warm_kernels(self.log) >= warm, 120, self.log)
+
+    async def all_free(self, guest: "Guest") -> None:
+        """Wait until nobody holds a place."""
+
+        async def free() -> bool:
+            found = re.search(r"<b>(\d+)</b> of (\d+) places free", await guest.gallery())
+            return found is not None and found[1] == found[2]
+
+        await until(free, 60, self.log)
 
     async def guest(self, name: str = "ann") -> "Guest":
         """A guest who is logged in and has been to the gallery."""
@@ -147,12 +156,14 @@ class Guest:
 
     def __init__(self, site: Site) -> None:
         self.site = site
+        self.kernels: list[str] = []
         self.http = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True), timeout=aiohttp.ClientTimeout(total=120))
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.leave()
         await self.http.close()
 
     async def log_in(self, name: str, password: str) -> int:
@@ -189,7 +200,14 @@ class Guest:
         """Open a dashboard; returns its kernel's id."""
         status, page = await self.ask(f"open/{name}{query}")
         assert status == 200, (status, page[-500:])
-        return kernel_id(page)
+        self.kernels.append(kernel_id(page))
+        return self.kernels[-1]
+
+    async def leave(self) -> None:
+        """Give all places back, as pages do when they close."""
+        for kernel in self.kernels:
+            await self.ask(f"place/{kernel}", "POST", headers={"Origin": self.site.url})
+        self.kernels.clear()
 
     def channels(self, kernel: str, protocols: tuple[str, ...] = (PROTOCOL,), **headers: str) -> "Channels":
         """The websocket of a kernel; use with `async with`."""

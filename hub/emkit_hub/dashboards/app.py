@@ -24,7 +24,7 @@ from emkit_hub.dashboards import handlers
 from emkit_hub.dashboards.channels import MAX_BYTES, MESSAGES, Channels
 from emkit_hub.dashboards.confinement import hide
 from emkit_hub.dashboards.extensions import ExtensionHost, load_extensions
-from emkit_hub.dashboards.gallery import Dashboard, Gallery
+from emkit_hub.dashboards.gallery import Dashboard, Gallery, imported_modules
 from emkit_hub.dashboards.guard import GuestIdentity, guarded
 from emkit_hub.dashboards.kernels import ForkProvisioner, ForkServer, Kernels
 from emkit_hub.dashboards.places import Places
@@ -44,7 +44,6 @@ class ModelOnly(KernelHandler):
     """GET of a kernel's model, which the page needs; no DELETE."""
 
     SUPPORTED_METHODS = ("GET",)
-    of_kernel = True
 
 
 class Dashboards(Voila):
@@ -130,7 +129,8 @@ def serve(site: DashboardSettings) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # fifty guests hold over a thousand sockets to their kernels
     with tempfile.TemporaryDirectory(prefix="emkit-dashboards-") as folder:
         os.environ["HOME"] = folder
-        server = ForkServer(site, dict(os.environ), Path(folder))
+        modules = sorted({*site.preload, *imported_modules(Gallery(site.folders).read().values())})
+        server = ForkServer(site, modules, dict(os.environ), Path(folder))
         server.start()
         ForkProvisioner.register(server)
         app = Dashboards(config=_config(site, address.hostname or "127.0.0.1", address.port or 80, prefix, Path(folder)))

@@ -52,8 +52,6 @@ def check_frame(frame: bytes) -> None:
 class Channels(Guard, VoilaKernelWebsocketHandler):
     """Widgets' messages between one guest's page and their kernel."""
 
-    of_kernel = True
-
     async def get(self, kernel_id: str) -> None:
         """Open the websocket, for clients that speak the protocol."""
         if PROTOCOL not in self.request.headers.get("Sec-WebSocket-Protocol", ""):

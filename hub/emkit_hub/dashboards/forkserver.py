@@ -15,8 +15,10 @@ import random
 import signal
 import socket
 import sys
+import warnings
 from typing import Any
 
+import ipykernel.debugger
 from emkit_hub.dashboards.confinement import Limits, confine, hide, landlock_version, limit
 
 _KERNEL_MODULES = ("ipykernel.kernelapp", "ipykernel.ipkernel", "IPython")
@@ -54,6 +56,7 @@ def _import_all(preload: list[str]) -> None:
     """Import what a kernel needs and the site's `preload`, but nothing that starts a thread."""
     for module in _KERNEL_MODULES:
         importlib.import_module(module)
+    ipykernel.debugger._is_debugpy_available = False  # no debugger in a dashboard: its set-up takes time, and guests have no code
     for module in preload:
         if _try_in_child(module) == "safe":
             importlib.import_module(module)
@@ -120,6 +123,7 @@ def _become_kernel(request: dict[str, Any], config: dict[str, Any]) -> None:
     random.seed()  # else every guest draws the same numbers
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
+    warnings.filterwarnings("ignore", "Couldn't bind IOPub Pipe")  # a kernel may not listen, and prints of its children are not shown
     _run_kernel(request["argv"])
 
 

@@ -31,10 +31,9 @@ class Guard(HubOAuthenticated):
 
     settings: dict[str, Any]
     request: HTTPServerRequest
-    path_args: list[str]
     path_kwargs: dict[str, str]
     guest: str = ""
-    of_kernel = False  # the first group of the route is a kernel's id
+    owners_only = True  # a route with a kernel's id is for its owner; a handler that checks this by itself says False
 
     @property
     def hub_auth(self) -> HubOAuth:
@@ -69,7 +68,8 @@ class Guard(HubOAuthenticated):
                 return
             raise web.HTTPError(403, "log in first")
         self.guest = model["name"]
-        if self.of_kernel and self.settings["places"].owner((self.path_args or list(self.path_kwargs.values()))[0]) != self.guest:
+        kernel_id = self.path_kwargs.get("kernel_id")
+        if kernel_id is not None and self.owners_only and self.settings["places"].owner(kernel_id) != self.guest:
             raise web.HTTPError(404)
         prepared = super().prepare()  # type: ignore[misc]
         if prepared is not None:

@@ -123,7 +123,7 @@ class OpenDashboard(Page):
 class Place(Page):
     """One kernel's place: the page asks whether it still has it, and gives it back when it closes."""
 
-    of_kernel = False  # asked about also after it was given back; the answer then holds only the reason
+    owners_only = False  # asked about also after it was given back; the answer then holds only the reason
 
     def get(self, kernel_id: str) -> None:
         """`{"held": bool, "reason": str}`, to the owner; to anybody else it is not held."""

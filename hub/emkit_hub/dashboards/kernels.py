@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.metadata
+import importlib.util
 import json
 import os
 import select
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
@@ -31,8 +33,10 @@ _SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc", "/proc", "/sys", "
 class ForkServer:
     """The fork server as the service sees it: `start` it once, then `fork` kernels."""
 
-    def __init__(self, settings: DashboardSettings, environment: dict[str, str], scratch: Path) -> None:
+    def __init__(self, settings: DashboardSettings, modules: Iterable[str], environment: dict[str, str], scratch: Path) -> None:
+        """`modules` are imported once for all kernels, where they start no thread."""
         self._settings = settings
+        self._modules = list(modules)
         self._environment = environment
         self._scratch = scratch
         self._turn = asyncio.Lock()
@@ -41,7 +45,7 @@ class ForkServer:
         """Start the process and wait until it has imported everything."""
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         limits = Limits(self._settings.memory_gb, self._settings.disk_gb, self._settings.cpu_s)
-        config = {"preload": self._settings.preload, "limits": asdict(limits), "readable": self._readable()}
+        config = {"preload": self._modules, "limits": asdict(limits), "readable": self._readable()}
         command = [sys.executable, "-m", "emkit_hub.dashboards.forkserver", str(theirs.fileno()), json.dumps(config)]
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=self._environment, cwd=self._scratch)
         theirs.close()
@@ -68,7 +72,10 @@ class ForkServer:
     def _readable(self) -> list[str]:
         """Folders a kernel may read: the system, Python and its packages, the dashboards, the public data."""
         python = [sys.prefix, sys.base_prefix, os.path.dirname(os.__file__), *(path for path in sys.path if os.path.isdir(path))]
-        return [*_SYSTEM, *python, *map(str, self._settings.folders), *map(str, self._settings.data_roots)]
+        packages = {name.partition(".")[0] for name in self._modules}  # those installed as editable are not on sys.path
+        specs = [importlib.util.find_spec(package) for package in sorted(packages)]
+        places = [place for spec in specs if spec is not None for place in (*(spec.submodule_search_locations or ()), spec.origin) if place]
+        return [*_SYSTEM, *python, *places, *map(str, self._settings.folders), *map(str, self._settings.data_roots)]
 
 
 class ForkedProcess:

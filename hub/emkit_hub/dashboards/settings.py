@@ -28,7 +28,7 @@ class DashboardSettings(BaseModel):
     processes: PositiveInt = Field(default=16, description="Processes one kernel may have.")
     starts: PositiveInt = Field(default=4, description="Kernels started at the same time: all at once means all are served last.")
     preload: tuple[str, ...] = Field(
-        default=("numpy", "ipywidgets", "anywidget"), description="Modules the fork server imports once for all kernels, where they start no thread."
+        default=("numpy", "ipywidgets"), description="Modules imported once for all kernels, beside those that the notebooks name."
     )
     extensions: tuple[str, ...] = Field(default=(), description="Jupyter server extensions by module name, served to guests as well.")
     data_roots: tuple[Path, ...] = Field(default=(), description="Public data: folders every kernel may read.")
