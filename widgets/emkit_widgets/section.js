@@ -2,33 +2,36 @@
 
 const KEPT_BYTES = 256 << 20;
 const BLINK_MS = 600; // under three flashes a second
-const AHEAD = [1, -1, 2, -2, 3, -3];
+const AHEAD = [1, 2, 3, -1]; // fetched before they are asked for, in the direction of the last step
 
-// The sections that have arrived, at most one request under way: a slider that runs ahead skips what it has passed.
+// The sections that have arrived. Two requests at most are under way, one of them for what is wanted now: a slider that runs ahead of
+// the line skips what it has passed.
 class Store {
   constructor(model, wanted, arrived) {
     this.model = model;
-    this.wanted = wanted; // () => section numbers, the most urgent first
+    this.wanted = wanted; // () => [section numbers wanted now, those to fetch ahead], each the most urgent first
     this.arrived = arrived;
-    this.kept = new Map(); // z -> {values, shape, step, bits, range}; oldest first
+    this.kept = new Map(); // z -> section; oldest first
     this.bytes = 0;
-    this.pending = null;
+    this.pending = new Set();
     this.onMessage = (message, buffers) => this.receive(message, buffers);
     model.on("msg:custom", this.onMessage);
   }
   close() { this.model.off("msg:custom", this.onMessage); }
   get(z) { return this.kept.get(z); }
   ask() {
-    if (this.pending !== null) return;
-    const z = this.wanted().find(z => !this.kept.has(z));
-    if (z === undefined) return;
-    this.pending = z;
+    const [now, ahead] = this.wanted().map(all => all.filter(z => !this.kept.has(z)));
+    if (now.length && this.pending.size < 2 && !this.pending.has(now[0])) this.request(now[0]);
+    else if (!now.length && ahead.length && !this.pending.size) this.request(ahead[0]);
+  }
+  request(z) {
+    this.pending.add(z);
     this.model.send({ want: z, encoding: encodingOf(this.model) });
   }
   async receive(message, buffers) {
-    if (message.z !== this.pending) return; // another view of the same widget asked
+    if (!this.pending.has(message.z)) return; // another view of the same widget asked
     const section = message.error ? { error: message.error, bytes: 0 } : await decoded(message, buffers[0]);
-    this.pending = null;
+    this.pending.delete(message.z);
     this.kept.set(message.z, section);
     this.bytes += section.bytes;
     for (const z of this.kept.keys()) {
@@ -36,7 +39,7 @@ class Store {
       this.bytes -= this.kept.get(z).bytes;
       this.kept.delete(z);
     }
-    this.arrived(message.z);
+    this.arrived();
     this.ask();
   }
 }
@@ -147,6 +150,7 @@ function render({ model, el }) {
   let painted = "";
   let zoom = 1, centre = [0.5, 0.5]; // of the section, in fractions of it
   let second = false; // in a blink: which of the two is shown
+  let direction = 1, shownLast = 0; // which way the last step went
   let frame = 0;
 
   const comparing = () => model.get("mode") !== "single";
@@ -155,8 +159,8 @@ function render({ model, el }) {
   const nameOf = z => model.get("names")[z] ?? "";
   const wanted = () => {
     const z = model.get("index");
-    const ahead = AHEAD.map(step => z + step).filter(near => near >= 0 && near <= last());
-    return comparing() ? [z, model.get("other"), ...ahead] : [z, ...ahead];
+    const ahead = AHEAD.map(step => z + step * direction).filter(near => near >= 0 && near <= last());
+    return [comparing() ? [z, model.get("other")] : [z], ahead];
   };
   const store = new Store(model, wanted, schedule);
 
@@ -207,6 +211,8 @@ function render({ model, el }) {
 
   function show() {
     const z = model.get("index");
+    direction = Math.sign(z - shownLast) || direction;
+    shownLast = z;
     const [low, high] = model.get("limits");
     const [from, to] = model.get("window");
     index.max = other.max = last();

@@ -13,7 +13,7 @@ from PIL import Image
 from emkit.errors import EmkitError, ParameterError
 
 SHOWN_PX = 2048  # a longer side is reduced before it is sent: no screen shows more, and a section would take seconds to arrive
-JPEG_QUALITY = 85
+JPEG_QUALITY = 75
 
 
 class Sections(Protocol):
