@@ -6,17 +6,22 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.campaign import EXAMPLES, SAMPLE, Report
+
 # A shared machine with two cores is slow at random moments: a deadline per example would fail the machine, not the code.
-settings.register_profile("sample", deadline=None, max_examples=30, derandomize=True)
-settings.register_profile("campaign", deadline=None, max_examples=1000)
+settings.register_profile("sample", deadline=None, max_examples=SAMPLE, derandomize=True)
+settings.register_profile("campaign", deadline=None, max_examples=EXAMPLES)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--campaign", action="store_true", help="run the long campaigns whole instead of a seeded sample of them")
+    parser.addoption("--campaign-report", type=Path, metavar="FILE", help="write what came of it, room by room, as JSON")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("campaign" if config.getoption("--campaign") else "sample")
+    if file := config.getoption("--campaign-report"):
+        config.pluginmanager.register(Report(file.absolute()))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -6,8 +6,10 @@ settings CLASS      a table of the fields of a pydantic model, `module:Class`
 """
 
 import argparse
+import json
 import os
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -88,9 +90,23 @@ class Settings(Declared):
         return self.parsed(["| key | default | meaning |", "|---|---|---|", *field_rows(getattr(import_module(module), name))])
 
 
+class Campaign(Declared):
+    def run(self) -> list[nodes.Node]:
+        file = Path(self.env.srcdir) / "campaign.json"
+        self.env.note_dependency(str(file))
+        found = json.loads(file.read_text())
+        head = (
+            f"{found['date']}, commit `{found['commit']}`, Python {found['python']}, {found['cores']} cores, "
+            f"{found['examples']} examples of each property."
+        )
+        rows = [f"| {name} | {' | '.join(f'{value:g}' for value in room.values())} |" for name, room in found["rooms"].items()]
+        return self.parsed([head, "", "| room | passed | failed | skipped | seconds |", "|---|---|---|---|---|", *rows])
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     os.environ["COLUMNS"] = "120"  # argparse breaks its help there, on whatever terminal the pages are built
     app.add_directive("steps", Steps)
     app.add_directive("commands", Commands)
     app.add_directive("settings", Settings)
+    app.add_directive("campaign", Campaign)
     return {"parallel_read_safe": True}
