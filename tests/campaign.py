@@ -1,4 +1,4 @@
-"""The report of a campaign: per room how many tests passed, failed and were skipped, and how long they took, as JSON for the docs."""
+"""The report of a campaign: per room how many tests passed, failed, were skipped, and how long they took; JSON for the docs."""
 
 import json
 import os
