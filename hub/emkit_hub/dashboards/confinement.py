@@ -53,6 +53,7 @@ def limit(limits: Limits) -> None:
         hard = resource.getrlimit(what)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(what, (value, value))
+    _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # the fork server hides itself: until then /proc/self of its children is root's
     with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
         file.write("900")  # when memory runs out, a kernel goes before the hub
     os.nice(5)
