@@ -24,10 +24,10 @@ from emkit.transforms import Affine, Floats
 
 Image = NDArray[np.uint8]
 
-CELL_PX = 36.0  # mean distance of neurites; at 4.6 nm a px some 0.17 µm
+CELL_PX = 32.0  # mean distance of neurites; at 4.6 nm a px some 0.15 µm
 MEMBRANE_PX = 2.6  # half width of a membrane pair
-WANDER_PX = 20.0  # how far a neurite leaves its mean place
-PERIODS_Z = (24.0, 60.0)  # sections in which it comes back: a few px from one section to the next
+WANDER_PX = 12.0  # how far a neurite leaves its mean place
+PERIODS_Z = (24.0, 60.0)  # sections in which it comes back: some px from one section to the next
 MITOCHONDRIA = 0.45  # share of neurites that hold one
 
 
@@ -90,7 +90,7 @@ class _Neurites:
     radius: Floats  # (n,) px
     shade: Floats  # (n,) grey of the cytoplasm
     mitochondrion: Floats  # (n,) radius in px where there is one, else 0
-    ripple: Floats  # (waves, 5) of the warp that bends straight borders: factors of z, y, x; phase; px
+    ripple: Floats  # (waves, 4) of the warp that bends straight borders: factors of y, x; phase; px
 
     @classmethod
     def draw(cls, draw: np.random.Generator, shape: tuple[int, int]) -> _Neurites:
@@ -101,13 +101,13 @@ class _Neurites:
         waves = 10
         length = draw.uniform(35, 160, waves)
         turn = draw.uniform(0, 2 * np.pi, waves)
-        ripple = [draw.uniform(-0.12, 0.12, waves), np.cos(turn) * 2 * np.pi / length, np.sin(turn) * 2 * np.pi / length]
+        ripple = [np.cos(turn) * 2 * np.pi / length, np.sin(turn) * 2 * np.pi / length]
         return cls(
             place=draw.uniform(-margin, np.array(shape) + margin, (n, 2)),
             swing=swing,
             pace=2 * np.pi / draw.uniform(*PERIODS_Z, (n, 3, 2)),
             phase=draw.uniform(0, 2 * np.pi, (n, 3, 2)),
-            radius=CELL_PX * draw.gamma(3.0, 0.19, n),
+            radius=CELL_PX * draw.gamma(4.0, 0.15, n),
             shade=draw.normal(0.74, 0.035, n),
             mitochondrion=np.where(draw.random(n) < MITOCHONDRIA, draw.uniform(12, 24, n), 0.0),
             ripple=np.stack([*ripple, draw.uniform(0, 2 * np.pi, waves), length * 0.05], axis=1),
@@ -117,9 +117,10 @@ class _Neurites:
         """(y, x) grey in 0–1 of one plane, without grain."""
         # geometry on every second pixel, interpolated: borders are straight over 2 px, and this is the costly part
         coarse = np.moveaxis(np.mgrid[0 : shape[0] + 1 : 2, 0 : shape[1] + 1 : 2], 0, -1).astype(float)
-        points = self._bend(z, section_to_specimen.apply(coarse))
+        points = self._bend(section_to_specimen.apply(coarse))
         wave = (self.swing * np.sin(self.pace * z + self.phase)).sum(axis=-1)  # (n, 3)
-        centres, radii = self.place + wave[:, :2], self.radius * np.clip(1 + wave[:, 2], 0.2, 1.8)
+        radii = self.radius * np.clip(1 + wave[:, 2], 0.2, 1.8)
+        centres = self.place + _without_affine(self.place, wave[:, :2], radii)
 
         first, to_border = _power_diagram(points, centres, radii)
         membrane = np.exp(-((_double(to_border, shape) / MEMBRANE_PX) ** 2))
@@ -131,11 +132,11 @@ class _Neurites:
         grey: Floats = plane - 0.5 * np.clip(membrane + 0.8 * np.exp(-(((organelle - 0.5) / 0.25) ** 2)) * (organelle > 0.05), 0, 1)
         return grey
 
-    def _bend(self, z: float, points: Floats) -> Floats:
-        """The points displaced by a few sine waves, so that borders are curved; slowly changing with z."""
+    def _bend(self, points: Floats) -> Floats:
+        """The points displaced by a few sine waves, so that borders are curved."""
         bent = points.copy()
-        for number, (kz, ky, kx, phase, size) in enumerate(self.ripple):
-            bent[..., number % 2] += size * np.sin(kz * z + ky * points[..., 0] + kx * points[..., 1] + phase)
+        for number, (ky, kx, phase, size) in enumerate(self.ripple):
+            bent[..., number % 2] += size * np.sin(ky * points[..., 0] + kx * points[..., 1] + phase)
         return bent
 
     def _mitochondria(self, z: float, points: Floats, owner: NDArray[np.intp], centres: Floats) -> tuple[Floats, Floats]:
@@ -149,13 +150,21 @@ class _Neurites:
         return inside, along * 0.9 + 0.02 * across**2
 
 
+def _without_affine(places: Floats, motion: Floats, weights: Floats) -> Floats:
+    """The motion (n, 2) less the affine that fits it best: what all neurites do alike would be a displacement of the section."""
+    design = np.column_stack([places, np.ones(len(places))])
+    common = np.linalg.lstsq(design * weights[:, None], motion * weights[:, None], rcond=None)[0]
+    rest: Floats = motion - design @ common
+    return rest
+
+
 def _power_diagram(points: Floats, centres: Floats, radii: Floats) -> tuple[NDArray[np.intp], Floats]:
     """The cell that owns each point, and the distance (px) to the border with the next one.
 
     A point belongs to the centre of least ``|p - c|² - r²``. Lifting each centre by ``sqrt(max r² - r²)`` into a third
     dimension makes that the nearest neighbour of the point on the ground (Aurenhammer 1987).
     """
-    lift = np.sqrt(radii.max() ** 2 - radii**2)
+    lift = np.sqrt(np.maximum(radii.max() ** 2 - radii**2, 0))
     flat = np.column_stack([points.reshape(-1, 2), np.zeros(points.size // 2)])
     power, owner = cKDTree(np.column_stack([centres, lift])).query(flat, k=2)
     between = np.hypot(*(centres[owner[:, 0]] - centres[owner[:, 1]]).T)
@@ -176,7 +185,7 @@ def _grain(draw: np.random.Generator, shape: tuple[int, int]) -> Floats:
     """Filaments, vesicles and stain: texture of a few px that this section alone has."""
     fine, broad = (ndimage.gaussian_filter(draw.standard_normal(shape), size) for size in (1.3, 6.0))
     fine, broad = fine / fine.std(), broad / broad.std()
-    grain: Floats = -0.05 * np.clip(fine + 0.6 * broad, -0.8, None) - 0.06 * np.clip(fine - 1.3, 0, None) - 0.02 * broad
+    grain: Floats = -0.065 * np.clip(fine + 0.6 * broad, -0.8, None) - 0.06 * np.clip(fine - 1.3, 0, None) - 0.02 * broad
     return grain
 
 
