@@ -54,6 +54,7 @@ def stray():
     return child
 
 
+hoard = []
 actions = {
     "environment": lambda: dict(os.environ),
     "read": read,
@@ -66,7 +67,7 @@ actions = {
     "limits": lambda: [resource.getrlimit(what)[0] for what in (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_CORE)],
     "random": lambda: (random.random(), numpy.random.random()),
     "where": lambda: (os.getcwd(), os.path.expanduser("~"), os.getpid(), os.getppid()),
-    "memory": lambda gb: len(bytearray(int(gb * 2**30))),
+    "memory": lambda gb: hoard.append(b"x" * int(gb * 2**30)),
     "processor": processor,
     "bomb": bomb,
     "stray": stray,

@@ -129,8 +129,12 @@ class Site:
     async def guest(self, name: str = "ann") -> "Guest":
         """A guest who is logged in and has been to the gallery."""
         guest = Guest(self)
-        await guest.log_in(name, PASSWORD)
-        await guest.gallery()
+        try:
+            await guest.log_in(name, PASSWORD)
+            await guest.gallery()
+        except BaseException:
+            await guest.http.close()
+            raise
         return guest
 
 
@@ -163,8 +167,10 @@ class Guest:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.leave()
-        await self.http.close()
+        try:
+            await self.leave()
+        finally:
+            await self.http.close()
 
     async def log_in(self, name: str, password: str) -> int:
         """Send the hub's login form; 302 when it lets in."""
@@ -262,8 +268,11 @@ class Channels:
         raise ConnectionError(f"the websocket was closed with {self.socket.close_code}")
 
     async def close_code(self, frame: bytes | str, seconds: float = 10) -> int | None:
-        """Send a frame and wait for the server to close."""
-        await (self.socket.send_str(frame) if isinstance(frame, str) else self.socket.send_bytes(frame))
+        """Send a frame and wait for the server to close; 1006 when it hangs up before it has read the frame."""
+        try:
+            await (self.socket.send_str(frame) if isinstance(frame, str) else self.socket.send_bytes(frame))
+        except ConnectionError:
+            return aiohttp.WSCloseCode.ABNORMAL_CLOSURE
         async with asyncio.timeout(seconds):
             async for _ in self.socket:
                 continue

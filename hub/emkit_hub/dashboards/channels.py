@@ -58,6 +58,16 @@ class Channels(Guard, VoilaKernelWebsocketHandler):
             raise web.HTTPError(400, f"needed the websocket protocol {PROTOCOL}")
         await super().get(kernel_id=kernel_id)
 
+    async def open(self, kernel_id: str) -> None:
+        """The connection stands."""
+        self.settings["places"].connect(kernel_id)
+        await super().open(kernel_id)
+
+    def on_close(self) -> None:
+        """The connection has ended, from either side."""
+        self.settings["places"].disconnect(self.kernel_id)
+        super().on_close()
+
     def on_message(self, ws_message: Any) -> None:
         """Hand a whole message on; anything else ends the connection."""
         if not isinstance(ws_message, bytes):

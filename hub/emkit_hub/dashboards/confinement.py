@@ -1,6 +1,6 @@
-"""What one kernel may use and reach: resource limits, and Landlock where the operating system has it (Linux 5.13 and later).
+"""What one kernel may use and reach: resource limits, no privileges, and Landlock where the operating system has it (Linux 5.13 and later).
 
-Landlock takes rights away from a process for good, without privileges, and even from root: files outside the granted
+Landlock takes rights away from a process for good, and even from root: files outside the granted
 folders cannot be opened, no TCP connection is made, no other process is signalled or traced. It binds one thread and the
 threads and processes that this one starts, so `confine` is called while there is only one.
 
@@ -18,10 +18,12 @@ from dataclasses import dataclass
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _LANDLOCK_CREATE_RULESET, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT_SELF = 444, 445, 446  # the same number on every architecture
 _RULE_PATH_BENEATH = 1
+_CAPABILITY_VERSION_3 = 0x20080522
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _TRUNCATE, _IOCTL_DEV = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 14, 1 << 15
 _FILE_RIGHTS = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV  # all that a rule for a single file may grant
 _FS_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}  # how many file rights each version of the interface knows
 _NETWORK_SINCE, _SCOPES_SINCE = 4, 6
+_RESERVED_GB = 1.0  # address space that threads reserve for stacks and arenas, and hardly use
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -40,11 +42,11 @@ def hide() -> None:
 
 
 def limit(limits: Limits) -> None:
-    """Bind this process, and all it starts, to its limits; it dies with its parent."""
+    """Bind this process, and all it starts, to its limits, without privileges; it dies with its parent."""
     with open("/proc/self/statm", encoding="ascii") as file:
         mapped = int(file.read().split()[0]) * resource.getpagesize()  # RLIMIT_AS counts what the fork server had mapped
     for what, value in (
-        (resource.RLIMIT_AS, mapped + int(limits.memory_gb * 2**30)),
+        (resource.RLIMIT_AS, mapped + int((limits.memory_gb + _RESERVED_GB) * 2**30)),
         (resource.RLIMIT_FSIZE, int(limits.disk_gb * 2**30)),
         (resource.RLIMIT_CPU, limits.cpu_s),
         (resource.RLIMIT_CORE, 0),
@@ -60,6 +62,13 @@ def limit(limits: Limits) -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     hide()
+    _drop_capabilities()
+
+
+def _drop_capabilities() -> None:
+    """A service that runs as root leaves its kernels no more than root's files: else they read every process's environment."""
+    header = struct.pack("Ii", _CAPABILITY_VERSION_3, 0)
+    _checked(_libc.capset(header, struct.pack("6I", *[0] * 6)), "capset")
 
 
 def landlock_version() -> int:
@@ -95,8 +104,8 @@ def _grant(ruleset: int, path: str, rights: int) -> None:
     os.close(handle)
 
 
-def _checked(result: int) -> int:
+def _checked(result: int, call: str = "Landlock") -> int:
     if result < 0:
         number = ctypes.get_errno()
-        raise OSError(number, f"Landlock: {os.strerror(number)}")
+        raise OSError(number, f"{call}: {os.strerror(number)}")
     return result

@@ -15,7 +15,8 @@ class Claim:
     guest: str
     dashboard: str
     since_s: float
-    connected_s: float | None = None
+    connections: int = 0
+    left_s: float | None = None  # when the last connection was closed; None before the first
 
 
 @dataclass
@@ -76,6 +77,17 @@ class Places:
             raise RuntimeError(f"kernel {kernel_id} cannot be claimed: {self.free} places are free, its owner is {self.owner(kernel_id)}")
         self.queue.pop(guest, None)
         self.claims[kernel_id] = Claim(guest, dashboard, self.clock())
+
+    def connect(self, kernel_id: str) -> None:
+        """The page has a connection to its kernel."""
+        if kernel_id in self.claims:
+            self.claims[kernel_id].connections += 1
+
+    def disconnect(self, kernel_id: str) -> None:
+        """The page has lost a connection."""
+        if kernel_id in self.claims:
+            self.claims[kernel_id].connections -= 1
+            self.claims[kernel_id].left_s = self.clock()
 
     def release(self, kernel_id: str) -> Claim | None:
         """Give the place back."""

@@ -10,12 +10,12 @@ from pathlib import Path
 from jupyter_server._tz import utcnow
 
 from emkit_hub.dashboards.kernels import Kernels
+from emkit_hub.dashboards.places import Claim
 from emkit_hub.dashboards.pool import Pool
 from emkit_hub.dashboards.settings import DashboardSettings
 
 ROUND_S = 2.0
 _PAGE = resource.getpagesize()
-_ENDED = "its kernel ended: it used too much memory or processor time, or failed"
 
 
 @dataclass
@@ -53,6 +53,23 @@ def folder_bytes(folder: Path) -> int:
     return total
 
 
+def broken_rule(settings: DashboardSettings, claim: Claim, now_s: float, idle_s: float, used: Usage, disk: int) -> str:
+    """Why a guest's kernel must go, in words for the guest; empty if it may stay."""
+    held_s = now_s - claim.since_s
+    alone_s = now_s - claim.left_s if claim.connections == 0 and claim.left_s is not None else 0.0
+    unseen_s = held_s if claim.connections == 0 and claim.left_s is None else 0.0
+    rules = (
+        (used.memory > settings.memory_gb * 2**30, f"it used more than {settings.memory_gb:g} GiB of memory"),
+        (used.processes > settings.processes, f"it started more than {settings.processes} processes"),
+        (disk > settings.disk_gb * 2**30, f"it wrote more than {settings.disk_gb:g} GiB"),
+        (alone_s > settings.closed_s, "its page was closed or lost the connection"),
+        (unseen_s > settings.unseen_s, "its page never connected"),
+        (min(idle_s, held_s) > settings.cull_s, f"nothing happened in it for {settings.cull_s / 60:.0f} minutes"),
+        (held_s > settings.age_s, f"it was open for {settings.age_s / 3600:.0f} hours"),
+    )
+    return next((reason for broken, reason in rules if broken), "")
+
+
 class Warden:
     """Gives back what is closed, idle, too old, too big or dead, then fills the pool."""
 
@@ -85,27 +102,15 @@ class Warden:
         return kernel_id in self._kernels and bool(await self._kernels.get_kernel(kernel_id).is_alive())
 
     async def _reason(self, kernel_id: str, usage: dict[int, Usage], disk: int) -> str:
-        """Why this kernel must go; empty if it may stay. Guests read it."""
-        settings, now = self._settings, self._pool.places.clock()
+        """Why this kernel must go; empty if it may stay."""
         claim, rendering = self._pool.places.claims.get(kernel_id), self._pool.taken.get(kernel_id)
         if claim is None or rendering is None:
             return ""  # given back while the round was at another one
+        if rendering.finished and not await self._alive(kernel_id):
+            return "its kernel ended: it used too much memory or processor time, or failed"
         if kernel_id not in self._kernels:
-            return _ENDED if rendering.finished else ""
+            return ""  # still on its way
         kernel = self._kernels.get_kernel(kernel_id)
-        if self._kernels._kernel_connections.get(kernel_id, 0):
-            claim.connected_s = now
         used = usage.get(kernel.provisioner.pid or -1, Usage()) if kernel.provisioner else Usage()
-        ended = rendering.finished and not await kernel.is_alive()
         idle_s = (utcnow() - kernel.last_activity).total_seconds()
-        rules = (
-            (ended, _ENDED),
-            (used.memory > settings.memory_gb * 2**30, f"it used more than {settings.memory_gb:g} GiB of memory"),
-            (used.processes > settings.processes, f"it started more than {settings.processes} processes"),
-            (disk > settings.disk_gb * 2**30, f"it wrote more than {settings.disk_gb:g} GiB"),
-            (claim.connected_s is not None and now - claim.connected_s > settings.closed_s, "its page was closed or lost the connection"),
-            (claim.connected_s is None and now - claim.since_s > settings.unseen_s, "its page never connected"),
-            (idle_s > settings.cull_s and now - claim.since_s > settings.cull_s, f"nothing happened in it for {settings.cull_s / 60:.0f} minutes"),
-            (now - claim.since_s > settings.age_s, f"it was open for {settings.age_s / 3600:.0f} hours"),
-        )
-        return next((reason for broken, reason in rules if broken), "")
+        return broken_rule(self._settings, claim, self._pool.places.clock(), idle_s, used, disk)
