@@ -8,6 +8,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from emkit.errors import EmkitError, ParameterError, PathError
@@ -36,7 +37,7 @@ def run(path: Path, out: Path, parameters: Mapping[str, Any], *, overwrite: bool
     try:
         _execute(notebook, path, out)
     finally:
-        nbformat.write(notebook, out)  # type: ignore[no-untyped-call]
+        nbformat.write(notebook, out)
 
 
 def _check_out(path: Path, out: Path, *, overwrite: bool) -> None:
@@ -62,7 +63,7 @@ def _set_parameters(notebook: Any, path: Path, given: Mapping[str, Any]) -> None
     values = headless | {name: _typed(name, value, defaults[name]) for name, value in given.items()}
     lines = [f"{name} = {value!r}" for name, value in values.items()]
     for position, _ in code_cells(notebook, PARAMETERS):
-        cell = new_code_cell("\n".join(lines), metadata={"tags": [f"injected-{PARAMETERS}"]})  # type: ignore[no-untyped-call]
+        cell = new_code_cell("\n".join(lines), metadata={"tags": [f"injected-{PARAMETERS}"]})
         notebook.cells.insert(position, cell)
 
 
@@ -86,20 +87,23 @@ def _execute(notebook: Any, path: Path, out: Path) -> None:
     from nbclient.exceptions import CellExecutionError, DeadKernelError
 
     client = NotebookClient(notebook, timeout=None, kernel_name="python3", shutdown_kernel="immediate")
+    manager = client.create_kernel_manager()
     position, kept = 0, f"The notebook up to there is {out}."
-    try:
-        with client.setup_kernel():
-            for position, cell in enumerate(track(notebook.cells, path.name, "cells"), 1):
-                client.execute_cell(cell, position - 1)
-            client.set_widgets_metadata()
-    except CellExecutionError as failed:
-        kind = next((known for known in _family(EmkitError) if known.__name__ == failed.ename), NotebookError)
-        words = failed.evalue if kind is not NotebookError else f"{failed.ename}: {failed.evalue}"
-        raise kind(f"{path.name}, cell {position}: {words}\n{kept}") from None
-    except DeadKernelError:
-        raise NotebookError(f"{path.name}, cell {position}: its kernel died, often for lack of memory.\n{kept}") from None
-    except KeyboardInterrupt:
-        raise Cancelled(f"cancelled in cell {position} of {len(notebook.cells)}. {kept}") from None
+    with TemporaryDirectory(prefix="emkit-") as folder:
+        manager.transport, manager.ip = "ipc", f"{folder}/kernel"  # to TCP every account of the machine could listen
+        try:
+            with client.setup_kernel():
+                for position, cell in enumerate(track(notebook.cells, path.name, "cells"), 1):
+                    client.execute_cell(cell, position - 1)
+                client.set_widgets_metadata()
+        except CellExecutionError as failed:
+            kind = next((known for known in _family(EmkitError) if known.__name__ == failed.ename), NotebookError)
+            words = failed.evalue if kind is not NotebookError else f"{failed.ename}: {failed.evalue}"
+            raise kind(f"{path.name}, cell {position}: {words}\n{kept}") from None
+        except DeadKernelError:
+            raise NotebookError(f"{path.name}, cell {position}: its kernel died, often for lack of memory.\n{kept}") from None
+        except KeyboardInterrupt:
+            raise Cancelled(f"cancelled in cell {position} of {len(notebook.cells)}. {kept}") from None
 
 
 def _family(base: type[EmkitError]) -> Iterator[type[EmkitError]]:

@@ -63,7 +63,7 @@ def open_notebook(path: Path) -> Any:
     import nbformat
 
     try:
-        return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+        return nbformat.read(path, as_version=4)
     except FileNotFoundError:
         raise PathError(f"{path} does not exist; needed: a Jupyter notebook (.ipynb).") from None
     except (OSError, ValueError, KeyError, AttributeError, nbformat.ValidationError) as error:

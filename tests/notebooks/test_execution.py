@@ -1,6 +1,7 @@
 """A notebook runs without a person: typed parameters, one message for what fails, and it is kept whatever comes."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -95,15 +96,17 @@ def test_a_failing_cell_is_one_message_and_the_notebook_is_kept(
 
 
 def test_ctrl_c_ends_it_at_once_and_keeps_the_notebook(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
+    os.mkfifo(pipe := tmp_path / "pipe")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     wait = f"import time\nopen({str(pipe)!r}, 'w').close()\ntime.sleep(600)"
     path = write_notebook(tmp_path / "a.ipynb", "print('before')", wait)
     out = tmp_path / "out.ipynb"
     command = [sys.executable, "-c", "from emkit.cli import main; exit(main())", "run-notebook", str(path), "-o", str(out)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
-        pipe.open().close()  # until the last cell runs
+        assert process.stderr is not None
+        select.select([reader, process.stderr.fileno()], [], [], 60)  # the last cell runs, or something went wrong
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=30)
+        _, told = process.communicate()
+    os.close(reader)
     assert process.returncode == 130 and "cancelled in cell 4 of 4. The notebook up to there is" in told
     assert "Traceback" not in told and printed(out) == ["before\n"]

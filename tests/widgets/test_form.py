@@ -88,7 +88,7 @@ def type_in(form: StepForm, **typed: str) -> None:
 
 
 def test_fields_come_from_the_signature(form: StepForm) -> None:
-    assert [field.entry.description for field in form.fields.values()][:3] == ["Source", "Out", "Voxel size"]
+    assert [field.entry.description for field in form.fields.values()][:3] == ["Source", "Output", "Voxel size"]
     rows = form.fields["rows"]
     assert rows.entry.value == "3" and rows.note.value == "How many. [px, ≥ 1]" and "--rows as a command" in rows.entry.tooltip
     assert form.fields["source"].note.value == "What is &lt;read&gt;. [folder]"
@@ -99,7 +99,7 @@ def test_fields_come_from_the_signature(form: StepForm) -> None:
 
 def test_an_empty_form_names_what_is_needed_without_alarm() -> None:
     form = StepForm(write_rows)
-    assert form.run.disabled and notes(form) == {} and "Still needed: Source, Out, Voxel size." in form.message.value
+    assert form.run.disabled and notes(form) == {} and "Still needed: Source, Output, Voxel size." in form.message.value
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,11 @@ import ipywidgets as widgets
 from emkit.params import Parameter
 
 SHOWN = 200
+OWN_LABELS = {"out": "Output", "snr_threshold": "SNR threshold"}
 FILES = ("table",)  # kinds whose paths are files; the paths of all others are folders
 
 
-class Field(widgets.HBox):  # type: ignore[misc]
+class Field(widgets.HBox):
     """A row of the form; `text` is what goes to the validation, `changed` callbacks hear each change."""
 
     def __init__(self, parameter: Parameter, value: Any = None) -> None:
@@ -54,9 +55,9 @@ class Field(widgets.HBox):  # type: ignore[misc]
 
 
 def label(parameter: Parameter) -> str:
-    """`voxel_size_nm` is shown as "Voxel size", its unit stands behind the field."""
+    """`voxel_size_nm` is shown as "Voxel size", its unit stands behind the field; `out` is shown as "Output"."""
     name = parameter.name.removesuffix(f"_{parameter.unit}") if parameter.unit else parameter.name
-    return name.replace("_", " ").capitalize()
+    return OWN_LABELS.get(name) or name.replace("_", " ").capitalize()
 
 
 def _text(value: Any) -> str:

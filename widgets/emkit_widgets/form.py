@@ -26,7 +26,7 @@ from emkit_widgets.messages import fault_message, note_message, plan_message, re
 STYLE = f"<style>{Path(__file__).with_name('style.css').read_text()}</style>"
 
 
-class StepForm(widgets.VBox):  # type: ignore[misc]
+class StepForm(widgets.VBox):
     """The form of a step; `initial` fills its fields. `result` is what the last run returned.
 
     >>> import emkit
@@ -54,7 +54,7 @@ class StepForm(widgets.VBox):  # type: ignore[misc]
         super().__init__(self._rows())
         self.add_class("emkit-form")
 
-        self.progress.layout.visibility = "hidden"
+        self.progress.layout.display = "none"
         self.run.on_click(lambda _: self.start())
         self.plan.on_click(lambda _: self.show_plan())
         self.cancel.on_click(lambda _: self.stop())
@@ -134,7 +134,7 @@ class StepForm(widgets.VBox):  # type: ignore[misc]
         self._mark({})
         self.run.disabled, self.cancel.disabled, self.message.value = True, False, ""
         self.bar.value, self.pace.value = 0.0, "starting"
-        self.progress.layout.visibility = "visible"
+        self.progress.layout.display = "flex"
 
     def _work(self, call: Call) -> Any:
         began = time.monotonic()
@@ -147,7 +147,7 @@ class StepForm(widgets.VBox):  # type: ignore[misc]
     def _end(self, call: Call, refused: BaseException | None) -> None:
         self.running = False
         self.run.disabled, self.cancel.disabled, self.cancel.description = False, True, "Cancel"
-        self.progress.layout.visibility = "hidden"
+        self.progress.layout.display = "none"
         if refused is None:
             self.ran = call
         elif isinstance(refused, Cancelled):

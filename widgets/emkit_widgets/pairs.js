@@ -96,10 +96,9 @@ function render({ model, el }) {
     model.set("selected", Math.min(Math.max(i, 0), model.get("pairs").length - 1));
     model.save_changes();
   };
-  const drawPlot = () => plot(svg, model.get("pairs"), model.get("threshold"), model.get("selected"), choose);
   const drawAll = () => {
     const focused = frame.contains(document.activeElement);
-    drawPlot();
+    plot(svg, model.get("pairs"), model.get("threshold"), model.get("selected"), choose);
     rows(body, model.get("pairs"), model.get("selected"), choose);
     const row = body.children[model.get("selected")];
     if (row) {
@@ -115,10 +114,9 @@ function render({ model, el }) {
     event.stopPropagation();
     choose(model.get("selected") + move);
   });
-  const watcher = new ResizeObserver(drawPlot);
+  const watcher = new ResizeObserver(drawAll); // also once it has a place on the page
   watcher.observe(el);
   model.on("change:pairs change:selected change:threshold", drawAll);
-  drawAll();
   return () => {
     watcher.disconnect();
     model.off("change:pairs change:selected change:threshold", drawAll);

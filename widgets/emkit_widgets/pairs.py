@@ -23,5 +23,10 @@ class PairTable(anywidget.AnyWidget):
         """Other pairs, all in one message; the worst of the flagged ones is selected."""
         with self.hold_sync():
             self.pairs, self.threshold = list(pairs), threshold
-            worst = min(self.pairs, key=lambda pair: (not pair["flagged"], pair["snr"]), default=None)
+            worst = min(self.pairs, key=_worth_a_look, default=None)
             self.selected = self.pairs.index(worst) if worst else 0
+
+
+def _worth_a_look(pair: dict[str, Any]) -> tuple[bool, int, float]:
+    """Flagged pairs come first, neighbours before pairs that bridge others, the lowest SNR before higher ones."""
+    return not pair["flagged"], pair["moving"] - pair["fixed"], pair["snr"]

@@ -6,6 +6,7 @@ that a screen can show. Axis order is (z, y, x).
 
 import html
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ SIGNAL_PX = 240
 WHITE_SD = 12.0  # standard deviations of the match signal shown white: a clear peak
 
 
-class QualityView(widgets.VBox):  # type: ignore[misc]
+class QualityView(widgets.VBox):
     """The pairs of an aligned volume in a plot and a table; the selected one as match signal, blinked or overlaid.
 
     With the form of the step that made it, a section can be left out and the step run again without it. Raises PathError if
@@ -84,7 +85,7 @@ class ShownSections:
         return section
 
 
-class Leaving(widgets.HBox):  # type: ignore[misc]
+class Leaving(widgets.HBox):
     """Two switches that leave the sections of a pair out, and a button that runs the step again without all that are."""
 
     def __init__(self, form: StepForm, excluded: list[int]) -> None:
@@ -102,7 +103,7 @@ class Leaving(widgets.HBox):  # type: ignore[misc]
         """Let these two be left out, or taken in again."""
         self.offered = ()  # nothing is switched by a person now
         for section, switch in zip(sections, self.switches, strict=True):
-            switch.value, switch.description = section in self.sections, f"Leave out section {section}"
+            switch.value, switch.description = section in self.sections, f"Leave out {section}"
         self.offered = sections
         self._switched()
 
@@ -110,8 +111,9 @@ class Leaving(widgets.HBox):  # type: ignore[misc]
         for section, switch in zip(self.offered, self.switches, strict=False):
             (self.sections.add if switch.value else self.sections.discard)(section)
         named = ", ".join(map(str, sorted(self.sections)))
-        self.again.description = f"Run again without {named}" if named else "Run again with all"
         self.again.disabled = self.sections == self.before
+        which = f" without {named}" if named else " with all"
+        self.again.description = "Run again" + ("" if self.again.disabled else which)
 
     def run_again(self) -> None:
         """Fill the form's `exclude`, and run onto the same output."""
@@ -128,9 +130,11 @@ def _row(report: AlignmentReport, pair: PairQuality) -> dict[str, Any]:
 
 
 def suspects(report: AlignmentReport) -> list[int]:
-    """Sections that match none of those they were compared with."""
-    good = {z for pair in report.pairs if not pair.flagged for z in (pair.fixed, pair.moving)}
-    return sorted({z for pair in report.flagged for z in (pair.fixed, pair.moving)} - good)
+    """Sections that match none of their neighbours; over one that is excluded its own neighbours are such."""
+    neighbours = set(pairwise(section.z for section in report.sections if not section.excluded))
+    near = [pair for pair in report.pairs if (pair.fixed, pair.moving) in neighbours]
+    good = {z for pair in near if not pair.flagged for z in (pair.fixed, pair.moving)}
+    return sorted({z for pair in near for z in (pair.fixed, pair.moving)} - good)
 
 
 def _heading(report: AlignmentReport) -> str:
@@ -145,7 +149,7 @@ def _heading(report: AlignmentReport) -> str:
     return f"<b>Quality of the alignment</b> &nbsp; {html.escape(' · '.join(facts))}"
 
 
-def _png(signal: NDArray[np.generic]) -> bytes:
+def _png(signal: NDArray[np.float32]) -> bytes:
     from PIL import Image
 
     grey = (np.clip(signal / WHITE_SD, 0, 1) * 255).astype(np.uint8)
