@@ -79,7 +79,9 @@ def _servers(c: Config, settings: Settings, folder: DataFolder) -> None:
     c.JupyterHub.spawner_class = settings.spawner
     c.JobSpawner.profiles = {name: profile.model_dump() for name, profile in settings.profiles.items()}
     c.JobSpawner.home_folder = str(home)
-    c.JobSpawner.req_prologue = settings.lab.prologue + "\n" + install_notebooks(home)
+    c.JobSpawner.req_prologue = (
+        settings.lab.prologue + "\n" + install_notebooks(template_folders(settings, folder), home, settings.lab.notebook)
+    )
     c.JobSpawner.req_epilogue = settings.lab.epilogue
     c.LocalSpawner.jobs_folder = str(folder.jobs)
     c.Spawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
@@ -90,15 +92,26 @@ def _servers(c: Config, settings: Settings, folder: DataFolder) -> None:
     c.Spawner.poll_interval = 5
 
 
-def install_notebooks(home: Path) -> str:
-    """Shell text: copies of the curated notebooks that `home` does not have yet. A full disk must not keep the user out."""
-    command = [sys.executable, "-m", "emkit.notebooks", "install", str(home)]
-    return f"{shlex.join(command)} || echo 'The curated notebooks could not be copied: see above.' >&2"
+def template_folders(settings: Settings, folder: DataFolder) -> tuple[Path, ...]:
+    """Where curated notebooks are: the site's folders, the repository's, and the data folder's, where an instructor adds some."""
+    return (*settings.dashboards.folders, *(path for path in (NOTEBOOKS, folder.dashboards) if path.is_dir()))
+
+
+def install_notebooks(folders: tuple[Path, ...], home: Path, first: str) -> str:
+    """Shell text that brings copies of the curated notebooks into `home`.
+
+    The server waits for it only when the notebook `first`, which it opens with, is not there yet. A full disk must not keep the
+    user out.
+    """
+    command = [str(Path(sys.executable).with_name("emkit")), "install-notebooks", *map(str, folders), "--into", str(home)]
+    opened = shlex.quote(str(home / first))
+    return f"""install_notebooks() {{ {shlex.join(command)} || echo 'The curated notebooks could not be copied: see above.' >&2; }}
+if [[ -f {opened} ]]; then install_notebooks & else install_notebooks; fi"""
 
 
 def _dashboards(c: Config, settings: Settings, folder: DataFolder) -> None:
     chosen = settings.dashboards.model_dump()
-    chosen["folders"] = (*settings.dashboards.folders, *(path for path in (NOTEBOOKS, folder.dashboards) if path.is_dir()))
+    chosen["folders"] = template_folders(settings, folder)
     chosen["extensions"] = settings.dashboards.extensions or ("emkit.server",)
     account = os.environ.get("EMKIT_DASHBOARDS_ACCOUNT", settings.dashboards_account)
     if not account and not settings.dashboards.account_note:

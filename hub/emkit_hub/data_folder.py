@@ -81,7 +81,8 @@ class DataFolder:
         """Chosen once. A running server keeps the hub's port in its environment, so a restarted hub must come back to it."""
         file = self.path / "ports.json"
         if not file.exists():
-            file.write_text(json.dumps(_free_ports()) + "\n")
+            hub, proxy_api, dashboards = free_ports(3)
+            file.write_text(json.dumps(Ports(hub=hub, proxy_api=proxy_api, dashboards=dashboards)) + "\n")
         found: Ports = json.loads(file.read_text())
         return found
 
@@ -95,11 +96,10 @@ class DataFolder:
         _ = self.owner_password, self.workshop_password, self.proxy_token, self.ports()
 
 
-def _free_ports() -> Ports:
-    sockets = [socket.socket() for _ in range(3)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    hub, proxy_api, dashboards = (int(one.getsockname()[1]) for one in sockets)
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nobody uses now; held together until all are known, so that they differ."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(one.getsockname()[1]) for one in sockets]
     for one in sockets:
         one.close()
-    return {"hub": hub, "proxy_api": proxy_api, "dashboards": dashboards}
+    return ports

@@ -138,7 +138,10 @@ class Kernel:
         self._channel.send(json.dumps(request))
         printed = ""
         while True:
-            answer = json.loads(self._channel.recv())
+            raw = self._channel.recv()
+            if isinstance(raw, bytes):  # a widget's message with buffers: nothing that is printed
+                continue
+            answer = json.loads(raw)
             if answer["parent_header"].get("msg_id") != message:
                 continue
             content = answer["content"]

@@ -1,13 +1,12 @@
 """A real hub with its proxy on a free port, for the whole run; the job of the profile `dies` ends before its server is up."""
 
 import asyncio
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from emkit_hub import proxy
-from emkit_hub.data_folder import DataFolder
+from emkit_hub.data_folder import DataFolder, free_ports
 from emkit_hub.running import RunningHub
 from emkit_hub.visitor import Visitor
 
@@ -40,12 +39,6 @@ pool = 0
 """
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
     path: Path = tmp_path_factory.mktemp("hub")
@@ -53,7 +46,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
     folder = DataFolder(path / "data")
     folder.prepare()
     proxy.install()
-    running = RunningHub(folder, free_port(), environment={"EMKIT_SETTINGS": str(path / "site.toml")})
+    running = RunningHub(folder, free_ports(1)[0], environment={"EMKIT_SETTINGS": str(path / "site.toml")})
     asyncio.run(running.__aenter__())
     yield running
     asyncio.run(running.stop())
