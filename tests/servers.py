@@ -39,9 +39,11 @@ def scratch_environment(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def jupyter(module: str, *options: str, home: Path, environment: Mapping[str, str] = {}) -> Iterator[Running]:
+def jupyter(
+    module: str, *options: str, home: Path, environment: Mapping[str, str] = {}, python: str = sys.executable
+) -> Iterator[Running]:
     """`python -m module` (jupyter_server, jupyterlab) with the extension emkit.server, up and ended with the context."""
-    command = [sys.executable, "-m", module, "--no-browser", "--ip=127.0.0.1", "--port=0", "--allow-root"]
+    command = [python, "-m", module, "--no-browser", "--ip=127.0.0.1", "--port=0", "--allow-root"]
     command += [f"--IdentityProvider.token={TOKEN}", "--ServerApp.jpserver_extensions={'emkit.server': True}", *options]
     log: collections.deque[str] = collections.deque(maxlen=400)
     with subprocess.Popen(command, env={**scratch_environment(home), **environment}, stderr=subprocess.PIPE, text=True) as server:
