@@ -69,7 +69,7 @@ class SectionView(anywidget.AnyWidget):
 
     @traitlets.validate("index", "other")
     def _inside(self, proposal: Any) -> int:
-        return int(np.clip(proposal["value"], 0, max(self.count - 1, 0))) if self.count else int(proposal["value"])
+        return int(np.clip(proposal["value"], 0, self.count - 1)) if self.count else int(proposal["value"])
 
     def compare(self, index: int, other: int, mode: str = "blink") -> None:
         """Show two sections in turn ("blink") or laid over each other ("overlay")."""

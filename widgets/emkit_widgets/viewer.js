@@ -35,7 +35,7 @@ function render({ model, el }) {
       told = portable(viewer.state.toJSON(), url);
       const at = viewer.navigationState.position.toJSON();
       model.set("state", told);
-      if (at) model.set("position", [...at].reverse());
+      if (at) model.set("position", [...at].slice(0, 3).reverse());
       model.save_changes();
     };
     viewer.state.changed.add(() => {
