@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emkit.blocks import Block
+from emkit.io.stores import read_store
 from emkit.model import Shape, SizeNm, VolumeKind
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Array:
         return self.store.dtype.numpy_dtype.name
 
     def read(self, block: Block) -> NDArray[Any]:
-        return np.ascontiguousarray(self.store[block.slices].read().result())
+        return np.ascontiguousarray(read_store(self.store[block.slices]))
 
 
 def format_of(folder: Path) -> Format:

@@ -8,6 +8,7 @@ import xarray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
+from emkit.io.stores import read_store
 from emkit.model import Level
 
 
@@ -22,7 +23,7 @@ class _Lazy(BackendArray):
         return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
 
     def _read(self, key: tuple[Any, ...]) -> Any:
-        return self.store.oindex[key].read().result()
+        return read_store(self.store.oindex[key])
 
 
 def lazy_array(store: tensorstore.TensorStore, level: Level, name: str) -> xarray.DataArray:

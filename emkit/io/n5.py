@@ -10,6 +10,7 @@ from typing import Any
 from emkit.errors import PathError
 from emkit.io.arrays import Array
 from emkit.io.ngff import NM
+from emkit.io.stores import kvstore
 from emkit.model import SizeNm
 
 UNITS = NM | {"nm": 1.0, "um": 1e3, "µm": 1e3, "mm": 1e6, "m": 1e9, "Å": 0.1}
@@ -28,7 +29,7 @@ def open_n5(folder: Path) -> Array:
         raise PathError(f"{group} is an N5 group of {inside or 'nothing'}; needed: the path of one dataset. Give one of those.")
     if len(attributes["dimensions"]) != 3:
         raise PathError(f"{folder} has the dimensions {attributes['dimensions']}; needed: (x, y, z). Take out one channel first.")
-    spec = {"driver": "n5", "kvstore": {"driver": "file", "path": f"{folder.absolute()}/"}}
+    spec = {"driver": "n5", "kvstore": kvstore(folder)}
     try:
         store = tensorstore.open(spec, open=True, read=True).result()
     except ValueError as wrong:

@@ -15,7 +15,6 @@ Format: https://ngff.openmicroscopy.org/0.5 and /0.4. The arrays are written and
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from emkit.blocks import CHUNK_PX, SHARD_PX, Block, Grid, pyramid
 from emkit.errors import ParameterError, PathError
 from emkit.io.ngff import Metadata, group_document, read_metadata
+from emkit.io.stores import context, finish, kvstore, read_store
 from emkit.model import Level, Shape, SizeNm, Volume, VolumeKind
 
 if TYPE_CHECKING:  # imported where they are used: 90 and 400 ms
@@ -66,8 +66,8 @@ def create_volume(
     check_dtype(dtype, kind)
     grids = pyramid(shape, voxel_size_nm, np.dtype(dtype).itemsize, chunk_px=chunk_px, shard_px=shard_px)
     for index, grid in enumerate(grids):
-        spec = {"driver": "zarr3", "kvstore": _file(out / str(index)), "metadata": _array_metadata(grid, dtype)}
-        tensorstore.open(spec, create=True, open=True, context=_context()).result()
+        spec = {"driver": "zarr3", "kvstore": kvstore(out / str(index)), "metadata": _array_metadata(grid, dtype)}
+        tensorstore.open(spec, create=True, open=True, context=context()).result()
     document = group_document(name, kind, voxel_size_nm, [grid.factor for grid in grids], origin_nm)
     (out / "zarr.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
@@ -104,7 +104,7 @@ def build_block(path: Path, level: int, block: Block) -> None:
     """Make one block of a level, and of the levels after it in its group, from the finer level."""
     pyramid = _pyramid(path, write=True)
     factor, finer = pyramid.grids[level].factor, pyramid.stores[level - 1]
-    array = finer[block.finer(factor, pyramid.grids[level - 1].shape).slices].read().result()
+    array = read_store(finer[block.finer(factor, pyramid.grids[level - 1].shape).slices])
     _write(pyramid, block, downsample(array, factor, pyramid.method), level)
 
 
@@ -118,13 +118,12 @@ def _write(pyramid: _Pyramid, block: Block, array: NDArray[Any], level: int) -> 
             break
         factor = pyramid.grids[level].factor
         array, block = downsample(array, factor, pyramid.method), block.coarser(factor)
-    for write in writes:
-        write.result()
+    finish(writes)
 
 
 def read_region(path: Path, level: int, block: Block) -> NDArray[Any]:
     """The voxels of a block of a level, (z, y, x)."""
-    return np.asarray(open_level(path, level)[block.slices].read().result())
+    return read_store(open_level(path, level)[block.slices])
 
 
 def read_levels(path: Path) -> tuple[Level, ...]:
@@ -168,9 +167,9 @@ def _open(path: Path, metadata: Metadata, level: int, *, write: bool = False) ->
 
     placed = metadata.levels[level]
     driver = {2: "zarr", 3: "zarr3"}[metadata.zarr_format]
-    spec = {"driver": driver, "kvstore": _file(path / placed.path)}
+    spec = {"driver": driver, "kvstore": kvstore(path / placed.path)}
     try:
-        store = tensorstore.open(spec, open=True, read=True, write=write, context=_context()).result()
+        store = tensorstore.open(spec, open=True, read=True, write=write, context=context()).result()
     except ValueError as wrong:
         raise PathError(f"{path} names the level {placed.path!r}, which cannot be opened: {wrong}") from None
     if store.rank != metadata.leading + 3 or any(n != 1 for n in store.shape[: metadata.leading]):
@@ -237,14 +236,3 @@ def _zyx(sizes: Any) -> Shape:
     z, y, x = sizes  # three by now; tensorstore types them as any number, or none known
     return z, y, x
 
-
-def _file(folder: Path) -> dict[str, str]:
-    return {"driver": "file", "path": f"{folder.absolute()}/"}
-
-
-@cache
-def _context() -> "tensorstore.Context":
-    """One for all arrays: the threads are shared, and nothing is kept that a block no longer needs."""
-    import tensorstore
-
-    return tensorstore.Context({"cache_pool": {"total_bytes_limit": 0}})

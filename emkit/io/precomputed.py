@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from emkit.blocks import CHUNK_PX, Block
 from emkit.errors import ParameterError, PathError
 from emkit.io.arrays import Array
+from emkit.io.stores import finish, kvstore
 from emkit.model import Level, SizeNm, Volume
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def write_scale_block(out: Path, voxel_size_nm: SizeNm, block: Block, array: NDA
     import tensorstore
 
     spec = _spec(out) | {"scale_metadata": {"resolution": voxel_size_nm[::-1]}}
-    _zyx(tensorstore.open(spec, open=True, write=True).result())[block.slices].write(array).result()
+    finish([_zyx(tensorstore.open(spec, open=True, write=True).result())[block.slices].write(array)])
 
 
 def _zyx(store: "tensorstore.TensorStore") -> "tensorstore.TensorStore":
@@ -90,5 +91,5 @@ def _zyx(store: "tensorstore.TensorStore") -> "tensorstore.TensorStore":
 
 
 def _spec(folder: Path) -> dict[str, Any]:
-    return {"driver": "neuroglancer_precomputed", "kvstore": {"driver": "file", "path": f"{folder.absolute()}/"}}
+    return {"driver": "neuroglancer_precomputed", "kvstore": kvstore(folder)}
 

@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emkit.blocks import Block
-from emkit.errors import ParameterError, PathError
+from emkit.errors import DataError, ParameterError, PathError
 from emkit.io.omezarr import (
     DTYPES,
     INTEGERS,
@@ -140,6 +142,7 @@ def volume(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_both_validators_accept_it(tmp_path: Path, kind: VolumeKind) -> None:
     out = tmp_path / "v.ome.zarr"
     write_volume(out, objects((20, 100, 100), "uint32"), kind=kind)
+    (out / "ro-crate-metadata.json").write_text("{}")
     yaozarrs.validate_zarr_store(str(out))
     group = zarr.open_group(out, mode="r")
     model = ome_zarr_models.v05.ImageLabel if kind == "labels" else ome_zarr_models.v05.Image
@@ -284,3 +287,34 @@ def test_a_block_of_another_shape_is_a_mistake_of_the_caller(tmp_path: Path) -> 
     create_volume(tmp_path / "v", shape=(5, 5, 5), dtype="uint8", voxel_size_nm=VNC_NM)
     with pytest.raises(ValueError, match=r"found voxels uint16 of \(5, 5, 4\), needed uint8 of \(5, 5, 5\)"):
         write_block(tmp_path / "v", shard_grid(tmp_path / "v")[0], np.zeros((5, 5, 4), np.uint16))
+
+
+def test_a_damaged_shard_is_told_with_its_file(tmp_path: Path) -> None:
+    write_volume(tmp_path / "v", noise((5, 100, 100)))
+    shard = tmp_path / "v" / "0" / "c" / "0" / "0" / "0"
+    shard.write_bytes(shard.read_bytes()[:1000])
+    with pytest.raises(DataError, match=r"Voxels cannot be read: .*0/c/0/0/0.* make it again from its source"):
+        open_volume(tmp_path / "v").load()
+
+
+def test_a_full_disk_is_told_with_its_file(tmp_path: Path) -> None:
+    """In a process of its own, which may write no file larger than 1000 bytes."""
+    code = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from emkit.errors import ResourceError
+from emkit.io.omezarr import create_volume, shard_grid, write_block
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+out = Path(sys.argv[1])
+create_volume(out, shape=(5, 50, 50), dtype="uint8", voxel_size_nm=(45, 4, 4))
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_block(out, shard_grid(out)[0], np.random.default_rng(0).integers(0, 255, (5, 50, 50), np.uint8))
+except ResourceError as refused:
+    print(refused)
+"""
+    argv = [sys.executable, "-c", code, str(tmp_path / "v")]
+    told = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    assert "Voxels cannot be written: " in told and "/0/c/0/0/0" in told and "Make room there" in told
+    assert not (tmp_path / "v" / "0" / "c" / "0" / "0" / "0").exists()
