@@ -5,7 +5,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.tools import Lab, Watch, frame_with, pixels
+from tests.browser.tools import Lab, Watch, drawn_viewer, pixels
 
 CURATED = Path(__file__).parents[2] / "notebooks"
 
@@ -33,12 +33,9 @@ def test_align_sections_from_form_to_pixels(lab: Lab, page: Page, watch: Watch) 
     assert signal.max() > 250 and signal.mean() < 60  # one bright point
     assert pixels(quality.locator("canvas")).std() > 20
 
-    page.wait_for_function("document.querySelector('iframe') !== null")
-    expect(page.frame_locator("iframe").locator("canvas").first).to_be_visible(timeout=30_000)
-    frame = frame_with(page, "emkit/v/")
-    frame.wait_for_function("window.viewer && window.viewer.isReady()", timeout=60_000)
-    assert pixels(page.locator("iframe")).std() > 20
-    assert watch.count(206, "emkit/data/") > 0
+    drawn_viewer(page)
+    assert pixels(page.locator("iframe")).std() > 40
+    assert watch.count(206, "emkit/data/") > 0 and watch.count(200, "emkit/sections/") > 0
 
     quality.get_by_role("row", name="section_06.tif → section_07.tif").click()
     quality.get_by_role("button", name="Leave out 7").click()

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-import nbformat
 import pytest
 from emkit_widgets.form import StepForm
 
@@ -29,16 +28,6 @@ def test_all_faces_write_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Monk
     assert main(["run-notebook", str(NOTEBOOK), "-o", "done.ipynb", *pairs]) == 0
     assert form.result == report
     assert len({digest(Path(f"{face}.ome.zarr")) for face in ("function", "command", "form", "notebook")}) == 1
-
-
-def test_without_parameters_it_makes_its_own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(["run-notebook", str(NOTEBOOK), "-o", "done.ipynb"]) == 0
-    assert emkit.open_volume("aligned.ome.zarr").sizes == {"z": 12, "y": 512, "x": 512}
-    kept = nbformat.read("done.ipynb", as_version=4)
-    widgets = kept.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"].values()
-    texts = [str(widget["state"].get("value")) for widget in widgets]
-    assert any("Done in" in text for text in texts) and any("section 7" in text for text in texts)
 
 
 def test_a_refused_value_ends_it_with_the_message_of_the_step(

@@ -9,7 +9,8 @@ from typing import Any
 
 from emkit.run.plan import Plan, in_words
 
-SHOWN = 8
+SHOWN = 8  # items of a list that are told one by one
+LONG = 60  # letters; a longer text is an explanation, no fact
 
 
 def plan_message(plan: Plan) -> str:
@@ -28,7 +29,8 @@ def result_message(result: Any, out: Path | None, seconds: float) -> str:
     if "__str__" in vars(type(result)):  # a report that tells itself
         return _table(f"Done in {duration(seconds)}", told) + f"<pre>{html.escape(str(result))}</pre>"
     if is_dataclass(result) and not isinstance(result, type):
-        told += [(_words(field.name), _shown(getattr(result, field.name))) for field in fields(result)]
+        values = [(field.name, getattr(result, field.name)) for field in fields(result)]
+        told += [(_words(name), _shown(value)) for name, value in values if not (isinstance(value, str) and len(value) > LONG)]
     elif isinstance(result, list | tuple):
         told.append(("Result", f"{len(result)} rows"))
     elif result is not None:
@@ -62,7 +64,7 @@ def duration(seconds: float) -> str:
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ").capitalize()
+    return name.replace("_", " ").capitalize().replace("Snr", "SNR")
 
 
 def _shown(value: Any) -> str:

@@ -1,0 +1,20 @@
+"""Every curated notebook runs without a person, on data that it makes itself."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from emkit.notebooks import Template, run, templates
+
+CURATED = templates([Path(__file__).parents[2] / "notebooks"])
+
+
+@pytest.mark.parametrize("template", CURATED, ids=lambda template: template.path.stem)
+def test_it_runs_from_its_own_parameters(template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(template.path, Path("done.ipynb"), {})
+    kept = nbformat.read("done.ipynb", as_version=4)
+    widgets = kept.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"].values()
+    said = [str(widget["state"].get("value")) for widget in widgets]
+    assert any("Done in" in text for text in said)
