@@ -95,8 +95,7 @@ class Client(_Member, web.StaticFileHandler):
 
 
 class Data(_Member, web.StaticFileHandler):
-    """Files of a granted folder: `<capability>/<path>`. Tornado answers one range by 206; several at once it sends whole,
-    as it may."""
+    """Files of a granted folder: `<capability>/<path>`. One range is answered by 206, several by the whole file (as HTTP allows)."""
 
     def initialize(self, gate: Gate) -> None:  # type: ignore[override]  # tornado calls it with what the route says
         super().initialize(path="")

@@ -12,7 +12,7 @@ from typing import Any
 
 from emkit.model import Shape, SizeNm, VolumeKind
 
-PANEL_PX, HALF_PANEL_PX = 400, 300  # a panel's usual side on screen: the opening zoom shows a whole section in one
+PANEL_PX, HALF_PANEL_PX = 400, 220  # a panel's usual side on screen: the opening zoom shows a whole section in one
 OBLIQUE = [-0.3, 0.2, 0.06, 0.93]  # a quaternion: the 3D panel opens on a corner of the volume, not on a face
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from playwright.sync_api import Page, expect
 
 from emkit.io.omezarr import build_block, create_volume, levels_to_build, shard_grid, write_block
@@ -41,6 +42,23 @@ def test_shows_pixels_by_ranged_requests(viewer: Page, watch: Watch) -> None:
     assert (panel > 200).mean() > 0.2 and (panel < 60).mean() > 0.2, "the squares are not there"
     assert watch.count(206, "emkit/data") > 0
     assert watch.failed("emkit/") == []
+
+
+def test_sections_before_stand_beside_the_volume(lab: Lab, page: Page, watch: Watch) -> None:
+    volume, sections = lab.folder / "beside.ome.zarr", lab.folder / "sections"
+    write_volume(volume)
+    sections.mkdir()
+    for z in range(12):
+        tifffile.imwrite(sections / f"{z:02}.tif", np.full((256, 256), 250, np.uint8))
+    show = f"from emkit_widgets.viewer import NeuroglancerView\nNeuroglancerView({str(volume)!r}, before={str(sections)!r})"
+    lab.open(page, lab.write("beside.ipynb", show))
+    lab.run(page)
+    drawn_viewer(page)
+    assert watch.count(200, "emkit/sections/") > 0 and watch.count(206, "emkit/data/") > 0
+    assert watch.failed("emkit/") == []
+    left, right = ((half > 240).mean() for half in np.array_split(pixels(page.locator("iframe"))[60:300], 2, axis=1))
+    assert left > 0.1, "the sections are not there: they are white all over"
+    assert 0.3 * left < right < 0.8 * left, "the volume is not there: half of it is white"
 
 
 def test_position_goes_both_ways(viewer: Page, lab: Lab) -> None:
