@@ -95,7 +95,7 @@ class Client(_Member, web.StaticFileHandler):
 
 
 class Data(_Member, web.StaticFileHandler):
-    """Files of a granted folder: `<capability>/<path>`. One range is answered by 206, several by the whole file (as HTTP allows)."""
+    """Files of a granted folder: `<capability>/<path>`. One range is answered by 206, several by the whole (as HTTP allows)."""
 
     def initialize(self, gate: Gate) -> None:  # type: ignore[override]  # tornado calls it with what the route says
         super().initialize(path="")
