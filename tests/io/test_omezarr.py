@@ -53,7 +53,7 @@ def objects(shape: tuple[int, ...], dtype: str, seed: int = 0) -> Any:
 
 
 shapes = st.tuples(st.integers(1, 40), st.integers(1, 90), st.integers(1, 90))
-chunkings = st.sampled_from([(8, 8), (8, 32), (16, 32), (64, 64), (64, 512)])
+chunkings = st.sampled_from([(8, 16), (8, 32), (16, 32), (64, 64), (64, 512)])
 
 
 @given(shapes, st.sampled_from(DTYPES), chunkings, st.sampled_from([VNC_NM, (10.0, 10.0, 10.0), (5.0, 20.0, 7.0)]))
@@ -91,7 +91,7 @@ def check_levels(out: Path, array: Any, method: Literal["mean", "mode"]) -> None
 def test_any_order_of_blocks_gives_the_same_bytes(
     tmp_path_factory: pytest.TempPathFactory, seed: int, chunking: tuple[int, int]
 ) -> None:
-    folder, array = tmp_path_factory.mktemp("order"), noise((20, 70, 90))
+    folder, array = tmp_path_factory.mktemp("order"), noise((12, 40, 50))
     for name, order in (("one", 0), ("other", seed)):
         write_volume(folder / name, array, seed=order, chunk_px=chunking[0], shard_px=chunking[1])
     assert digests(folder / "one") == digests(folder / "other")
