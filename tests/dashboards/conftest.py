@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-
 from emkit_hub import proxy
 from emkit_hub.dashboards.settings import DashboardSettings
+
 from tests.dashboards.site import Guest, Site, write_notebook
 
 SLIDER = """
@@ -38,7 +38,9 @@ def notebooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def site(notebooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A running hub: six places, one warm kernel for each dashboard, tabs forgotten after two seconds."""
     proxy.install()
-    settings = DashboardSettings(folders=(notebooks,), pool=1, cap=6, per_guest=2, closed_s=2, unseen_s=5, memory_gb=0.5, disk_gb=0.05, cpu_s=4)
+    settings = DashboardSettings(
+        folders=(notebooks,), pool=1, cap=6, per_guest=2, closed_s=2, unseen_s=5, memory_gb=0.5, disk_gb=0.05, cpu_s=4
+    )
     with Site(tmp_path_factory.mktemp("site"), settings) as site:
         yield site
 

@@ -1,42 +1,42 @@
 # A dashboard that does whatever a guest types: what a careless template could open, to show that the walls around it hold.
 import ctypes
 import json
-import multiprocessing
 import os
 import random
 import resource
 import socket
-import sys
 import time
+from typing import Any
 
 import ipywidgets
 import numpy
+from IPython.display import display
 
 
-def attempt(action, *arguments):
+def attempt(action: Any, *arguments: Any) -> str:
     try:
         return repr(action(*arguments))
     except (OSError, MemoryError) as error:
         return type(error).__name__
 
 
-def read(path):
+def read(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read()
 
 
-def write(path, size):
+def write(path: str, size: int) -> None:
     with open(path, "wb") as file:
         while size > 0:
             size -= file.write(b"x" * min(size, 2**20))
 
 
-def processor(seconds):
+def processor(seconds: float) -> None:
     while time.process_time() < seconds:
         pass
 
 
-def bomb():
+def bomb() -> int:
     children = []
     for _ in range(100):
         child = os.fork()
@@ -47,15 +47,15 @@ def bomb():
     return len(children)
 
 
-def stray():
+def stray() -> int:
     child = os.fork()
     if child == 0:
         time.sleep(600)
     return child
 
 
-hoard = []
-actions = {
+hoard: list[bytes] = []
+actions: dict[str, Any] = {
     "environment": lambda: dict(os.environ),
     "read": read,
     "list": os.listdir,
@@ -77,10 +77,10 @@ actions = {
 command, answer = ipywidgets.Text(description="command"), ipywidgets.Text(description="answer")
 
 
-def obey(change):
+def obey(change: Any) -> None:
     name, *arguments = json.loads(change.new)
     answer.value = json.dumps([name, attempt(actions[name], *arguments)])
 
 
 command.observe(obey, "value")
-display(command, answer)  # noqa: F821 - IPython's
+display(command, answer)  # type: ignore[no-untyped-call]

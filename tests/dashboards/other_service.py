@@ -18,5 +18,7 @@ class Token(HubOAuthenticated, web.RequestHandler):
 if __name__ == "__main__":
     prefix = os.environ["JUPYTERHUB_SERVICE_PREFIX"]
     routes = [(prefix, Token), (prefix + "oauth_callback", HubOAuthCallbackHandler)]
-    web.Application(routes, cookie_secret=os.urandom(32)).listen(urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"]).port or 0, "127.0.0.1")
+    web.Application(routes, cookie_secret=os.urandom(32)).listen(
+        urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"]).port or 0, "127.0.0.1"
+    )
     ioloop.IOLoop.current().start()

@@ -18,12 +18,11 @@ from typing import Any, Self
 
 import aiohttp
 import nbformat
-from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1, serialize_msg_to_ws_v1
-from yarl import URL
-
 from emkit_hub import proxy
 from emkit_hub.dashboards.channels import PROTOCOL
 from emkit_hub.dashboards.settings import ENVIRONMENT_VARIABLE, DashboardSettings
+from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1, serialize_msg_to_ws_v1
+from yarl import URL
 
 NAVIGATE = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "same-origin"}
 PASSWORD = secrets.token_urlsafe(16)
@@ -102,7 +101,9 @@ class Site:
     def __enter__(self) -> Self:
         with self.log.open("wb") as log:
             command = [sys.executable, "-m", "jupyterhub", "-f", "jupyterhub_config.py"]
-            self.hub = subprocess.Popen(command, cwd=self._folder, env=self._environment, stdout=log, stderr=log, start_new_session=True)
+            self.hub = subprocess.Popen(
+                command, cwd=self._folder, env=self._environment, stdout=log, stderr=log, start_new_session=True
+            )
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -252,7 +253,14 @@ class Channels:
 
     async def send(self, kind: str, content: dict[str, Any], version: str = "2.1.0") -> None:
         """Send one message on the shell channel."""
-        header = {"msg_id": uuid.uuid4().hex, "msg_type": kind, "session": self.session, "username": "", "version": "5.3", "date": ""}
+        header = {
+            "msg_id": uuid.uuid4().hex,
+            "msg_type": kind,
+            "session": self.session,
+            "username": "",
+            "version": "5.3",
+            "date": "",
+        }
         parts = [json.dumps(part).encode() for part in (header, {}, {"version": version}, content)]
         await self.socket.send_bytes(serialize_msg_to_ws_v1(parts, "shell"))
 

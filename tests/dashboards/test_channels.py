@@ -3,11 +3,10 @@
 import json
 
 import pytest
+from emkit_hub.dashboards.channels import MAX_PARTS, FrameError, check_frame
 from hypothesis import given
 from hypothesis import strategies as st
 from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1, serialize_msg_to_ws_v1
-
-from emkit_hub.dashboards.channels import MAX_PARTS, FrameError, check_frame
 
 HEADER = json.dumps({"msg_type": "comm_msg"}).encode()
 

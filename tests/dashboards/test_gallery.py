@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 import pytest
-
 from emkit_hub.dashboards.gallery import Gallery, imported_modules
+
 from tests.dashboards.site import write_notebook
 
 
@@ -21,7 +21,9 @@ def test_only_marked_notebooks_are_dashboards(tmp_path: Path) -> None:
     assert (found.name, found.title, found.summary, found.minutes, found.picture) == ("yes", "Yes", "One line.", 2, None)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"metadata": {"emkit": "x"}}', '{"metadata": {"emkit": {"dashboard": "perhaps"}}}', "\udcff"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"metadata": {"emkit": "x"}}', '{"metadata": {"emkit": {"dashboard": "perhaps"}}}', "\udcff"]
+)
 def test_a_file_that_is_no_notebook_is_left_out(tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "bad.ipynb").write_bytes(text.encode(errors="surrogateescape"))
     assert Gallery([tmp_path]).read() == {}
@@ -64,5 +66,8 @@ def test_a_picture_lies_beside_its_notebook(tmp_path: Path, caplog: pytest.LogCa
 
 
 def test_modules_that_notebooks_import(tmp_path: Path) -> None:
-    write_notebook(tmp_path / "a.ipynb", ["import os.path, numpy as np", "from emkit_widgets.form import StepForm", "%matplotlib inline\nimport never"])
+    write_notebook(
+        tmp_path / "a.ipynb",
+        ["import os.path, numpy as np", "from emkit_widgets.form import StepForm", "%matplotlib inline\nimport never"],
+    )
     assert imported_modules(Gallery([tmp_path]).read().values()) == ["emkit_widgets.form", "numpy", "os.path"]

@@ -12,13 +12,45 @@ pytestmark = [pytest.mark.hub, pytest.mark.asyncio(loop_scope="function")]
 SCRIPT = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}
 OPEN_TO_GUESTS = ("", "style.css", "place.js", "voila/static/voila.js", "voila/templates/lab/static/voila-style.js")
 GONE = (
-    *("voila/files/slider.ipynb", "voila/api/contents", "voila/tree", "voila/render/slider.ipynb", "voila/query/{kernel}", "voila/execution/{kernel}"),
-    *("api/contents", "api/terminals", "api/sessions", "api/kernels", "api/kernelspecs", "lab", "login", "logout", "files/slider.ipynb", "metrics"),
+    *(
+        "voila/files/slider.ipynb",
+        "voila/api/contents",
+        "voila/tree",
+        "voila/render/slider.ipynb",
+        "voila/query/{kernel}",
+        "voila/execution/{kernel}",
+    ),
+    *(
+        "api/contents",
+        "api/terminals",
+        "api/sessions",
+        "api/kernels",
+        "api/kernelspecs",
+        "lab",
+        "login",
+        "logout",
+        "files/slider.ipynb",
+        "metrics",
+    ),
 )
 TRICKS = (
-    *("open/private", "open/..%2fprivate", "open/%2e%2e/%2e%2e/etc/passwd", "open/slider.ipynb", "open/slider%00", "open/", "open/.", "open//etc/passwd"),
+    *(
+        "open/private",
+        "open/..%2fprivate",
+        "open/%2e%2e/%2e%2e/etc/passwd",
+        "open/slider.ipynb",
+        "open/slider%00",
+        "open/",
+        "open/.",
+        "open//etc/passwd",
+    ),
     *("picture/slider", "picture/..%2fslider", "picture/%2e%2e%2f%2e%2e%2fetc%2fpasswd", "voila/static/..%2f..%2f..%2fapp.py"),
-    *("voila/static/%2e%2e/%2e%2e/%2e%2e/app.py", "voila/labextensions/..%2f..%2fx", "voila/api/themes/..%2f..%2fx", "voila/static//etc/passwd"),
+    *(
+        "voila/static/%2e%2e/%2e%2e/%2e%2e/app.py",
+        "voila/labextensions/..%2f..%2fx",
+        "voila/api/themes/..%2f..%2fx",
+        "voila/static//etc/passwd",
+    ),
 )
 
 
@@ -89,7 +121,9 @@ async def test_another_services_token_and_cookie_are_worth_nothing(site: Site, a
     async with aiohttp.ClientSession() as stranger:
         async with stranger.get(site.base, headers={"Authorization": f"token {token}"}) as answer:
             assert answer.status == 403
-        async with stranger.get(site.base, headers={**NAVIGATE, "Cookie": f"service-dashboards={cookie}"}, allow_redirects=False) as answer:
+        async with stranger.get(
+            site.base, headers={**NAVIGATE, "Cookie": f"service-dashboards={cookie}"}, allow_redirects=False
+        ) as answer:
             assert answer.status == 302
 
 

@@ -6,12 +6,12 @@ import json
 import os
 import re
 import time
+from pathlib import Path
 
-import psutil
 import pytest
-
 from emkit_hub.dashboards.confinement import landlock_version
 from emkit_hub.dashboards.warden import usage_by_session
+
 from tests.dashboards.site import Guest, Site, until
 from tests.dashboards.test_service import lost, order
 
@@ -43,7 +43,7 @@ async def test_only_its_own_folder_can_be_written(site: Site, ann: Guest) -> Non
 @pytest.mark.skipif(landlock_version() == 0, reason="this system has no Landlock, and says so in the service's log")
 async def test_what_it_cannot_reach(site: Site, ann: Guest) -> None:
     forkserver = ast.literal_eval(await obey(ann, "where"))[3]
-    service = psutil.Process(forkserver).ppid()
+    service = int(Path(f"/proc/{forkserver}/stat").read_text().rpartition(")")[2].split()[1])  # its parent
     for path in (f"/proc/{service}/environ", f"/proc/{forkserver}/environ", f"/proc/{os.getpid()}/environ", str(site.log)):
         assert await obey(ann, "read", path) == "PermissionError", path
     for folder in ("/tmp", "/root", os.path.dirname(site.log)):

@@ -2,10 +2,9 @@
 
 import itertools
 
+from emkit_hub.dashboards.places import Full, Places
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-
-from emkit_hub.dashboards.places import Full, Places
 
 CAP, PER_GUEST, PATIENCE_S = 3, 2, 20.0
 GUESTS = st.sampled_from("abcdef")

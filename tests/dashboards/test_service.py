@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-
 from emkit_hub.dashboards.channels import MALFORMED, NOT_BINARY
+
 from tests.dashboards.site import Channels, Guest, Site, kernel_id, until, write_notebook
 from tests.dashboards.test_channels import frame
 
@@ -104,7 +104,14 @@ async def test_a_page_that_never_connects_frees_its_place(site: Site, ann: Guest
 async def test_code_is_not_run_and_malformed_frames_end_the_connection(site: Site, ann: Guest, tmp_path: Path) -> None:
     kernel = await ann.open("slider")
     async with ann.channels(kernel) as channels:
-        for kind in ("execute_request", "inspect_request", "complete_request", "history_request", "shutdown_request", "debug_request"):
+        for kind in (
+            "execute_request",
+            "inspect_request",
+            "complete_request",
+            "history_request",
+            "shutdown_request",
+            "debug_request",
+        ):
             await channels.send(kind, {"code": f"open({str(tmp_path / 'x')!r}, 'w')", "silent": False, "user_expressions": {}})
         models = await channels.models()  # answered after the others would have been
         assert models and not (tmp_path / "x").exists()

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from emkit_hub.dashboards.places import Claim
 from emkit_hub.dashboards.settings import DashboardSettings
 from emkit_hub.dashboards.warden import Usage, broken_rule, folder_bytes, usage_by_session
@@ -38,8 +37,11 @@ def test_rules(claim: Claim, idle_s: float, used: Usage, disk: int, reason: str)
 
 
 def test_a_session_is_measured_with_all_its_processes() -> None:
-    code = "import subprocess, sys; child = subprocess.Popen(['sleep', '60']); print('up', flush=True); sys.stdin.read(); child.kill(); child.wait()"
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as leader:
+    start = "import subprocess, sys; child = subprocess.Popen(['sleep', '60']); print('up', flush=True)"
+    code = f"{start}; sys.stdin.read(); child.kill(); child.wait()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    ) as leader:
         assert leader.stdout is not None
         assert leader.stdout.readline() == b"up\n"
         measured = usage_by_session()[leader.pid]

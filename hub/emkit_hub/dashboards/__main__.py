@@ -12,6 +12,9 @@ from emkit_hub.dashboards.settings import ENVIRONMENT_VARIABLE, DashboardSetting
 if __name__ == "__main__":
     logging.basicConfig(format="[%(levelname).1s %(asctime)s %(name)s] %(message)s", level=logging.INFO)
     logging.getLogger("tornado.access").setLevel(logging.WARNING)  # addresses carry capabilities
+    logging.getLogger("tornado.general").setLevel(
+        logging.ERROR
+    )  # it takes jupyter_server's milliseconds for seconds, at each connection
     try:
         settings = DashboardSettings.model_validate_json(os.environ.get(ENVIRONMENT_VARIABLE, "{}"))
     except ValidationError as error:

@@ -14,7 +14,6 @@ from jupyter_server.services.contents.largefilemanager import AsyncLargeFileMana
 from jupyter_server.services.kernels.handlers import KernelHandler
 from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler
 from jupyterlab_server.themes_handler import ThemesHandler
-from tornado import web
 from traitlets.config import Config
 from voila.app import Voila
 from voila.static_file_handler import MultiStaticFileHandler, TemplateStaticFileHandler
@@ -35,7 +34,8 @@ from emkit_hub.dashboards.warden import Warden
 
 _ID = r"(?P<kernel_id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
 _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH")  # all that kernels get of the service's environment
-_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # threads of a pool do not survive the fork
+# Threads of a pool do not survive the fork; and the debugger, which kernels never use, need not warn of itself.
+_FORKABLE = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 PING_MS = 15_000
 FRONT_END = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"]
 
@@ -51,6 +51,7 @@ class Dashboards(Voila):
 
     site: DashboardSettings
     hub_auth: HubOAuth
+    template_paths: list[str]
     kernel_environment: dict[str, str]
 
     def setup_template_dirs(self) -> None:
@@ -64,9 +65,23 @@ class Dashboards(Voila):
         gallery = Gallery(self.site.folders)
         places = Places(self.site.cap, self.site.per_guest, asyncio.get_event_loop().time)
         pool = Pool(self.site, gallery, places, self.kernel_manager, self.renderer)
-        pages = jinja2.Environment(loader=jinja2.FileSystemLoader(handlers.PAGES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-        ours = {"hub_auth": self.hub_auth, "dashboards": self.site, "gallery": gallery, "places": places, "pool": pool, "pages": pages}
-        limits = {"websocket_max_message_size": MAX_BYTES, "ws_ping_interval": PING_MS, "ws_ping_timeout": PING_MS, "default_handler_class": handlers.NotFound}
+        pages = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(handlers.PAGES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        )
+        ours = {
+            "hub_auth": self.hub_auth,
+            "dashboards": self.site,
+            "gallery": gallery,
+            "places": places,
+            "pool": pool,
+            "pages": pages,
+        }
+        limits = {
+            "websocket_max_message_size": MAX_BYTES,
+            "ws_ping_interval": PING_MS,
+            "ws_ping_timeout": 3 * PING_MS,
+            "default_handler_class": handlers.NotFound,
+        }
         return {**settings, **ours, **limits}
 
     def init_handlers(self) -> list[Any]:
@@ -76,7 +91,9 @@ class Dashboards(Voila):
         self.kernel_manager.kernel_environment = self.kernel_environment | load_extensions(self.site.extensions, host)
         self.kernel_manager.allowed_message_types = list(MESSAGES)
         self._warden = asyncio.get_event_loop().create_task(Warden(self.site, settings["pool"], self.kernel_manager).run())
-        self._warden.add_done_callback(lambda _: self.ioloop.stop())  # without it nothing is given back: end, and let the hub start anew
+        self._warden.add_done_callback(
+            lambda _: self.ioloop.stop()
+        )  # without it nothing is given back: end, and let the hub start anew
         themes = {"themes_url": "/voila/api/themes", "path": self.themes_dir, "labextensions_path": self.labextensions_path}
         routes: list[Any] = [
             ("", handlers.GalleryPage),
@@ -121,7 +138,7 @@ def serve(site: DashboardSettings) -> None:
         getattr(hub_auth, name)  # their defaults are read from the environment on first use: before it is emptied
     address = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
     prefix = os.environ["JUPYTERHUB_SERVICE_PREFIX"]
-    environment = {name: os.environ[name] for name in _KEPT if name in os.environ} | _ONE_THREAD | site.environment
+    environment = {name: os.environ[name] for name in _KEPT if name in os.environ} | _FORKABLE | site.environment
     os.environ.clear()  # Voila hands it to kernels, and the token of the service is in it
     os.environ.update(environment)
     hide()
@@ -141,7 +158,9 @@ def serve(site: DashboardSettings) -> None:
 
 def _config(site: DashboardSettings, host: str, port: int, prefix: str, scratch: Path) -> Config:
     config = Config()
-    config.Voila.update(ip=host, port=port, port_retries=0, base_url=prefix, root_dir=str(scratch), open_browser=False, autoreload=False)
+    config.Voila.update(
+        ip=host, port=port, port_retries=0, base_url=prefix, root_dir=str(scratch), open_browser=False, autoreload=False
+    )
     config.Voila.update(identity_provider_class=GuestIdentity, connection_dir_root=str(scratch), config_file_paths=[])
     config.VoilaConfiguration.update(
         preheat_kernel=False,
@@ -155,5 +174,7 @@ def _config(site: DashboardSettings, host: str, port: int, prefix: str, scratch:
     config.VoilaExecutor.update(cell_error_instruction="Please tell the person who runs this site; its log says more.")
     config.Kernels.update(scratch=str(scratch), buffer_offline_messages=False)
     config.KernelManager.update(autorestart=False, shutdown_wait_time=1, transport="ipc")
-    config.ViewServer.update(roots=[str(scratch), *map(str, site.data_roots)])  # emkit.server shows guests these folders and no others
+    config.ViewServer.update(
+        roots=[str(scratch), *map(str, site.data_roots)]
+    )  # emkit.server shows guests these folders and no others
     return config

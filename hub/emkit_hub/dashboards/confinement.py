@@ -1,8 +1,8 @@
-"""What one kernel may use and reach: resource limits, no privileges, and Landlock where the operating system has it (Linux 5.13 and later).
+"""What one kernel may use and reach: resource limits, no privileges, and Landlock where the system has it (Linux 5.13 and later).
 
-Landlock takes rights away from a process for good, and even from root: files outside the granted
-folders cannot be opened, no TCP connection is made, no other process is signalled or traced. It binds one thread and the
-threads and processes that this one starts, so `confine` is called while there is only one.
+Landlock takes rights away from a process for good, even from root: files outside the granted folders cannot be opened, no TCP
+connection is made, no other process is signalled or traced. It binds one thread and the threads and processes that this one
+starts, so `confine` is called while there is only one.
 
 Source: https://docs.kernel.org/userspace-api/landlock.html
 """
@@ -73,7 +73,7 @@ def _drop_capabilities() -> None:
 
 def landlock_version() -> int:
     """The version of Landlock here; 0 where there is none."""
-    return max(0, _libc.syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(1)))
+    return max(0, int(_libc.syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(1))))
 
 
 def confine(readable: Sequence[str], writable: Sequence[str]) -> bool:

@@ -19,6 +19,7 @@ import warnings
 from typing import Any
 
 import ipykernel.debugger
+
 from emkit_hub.dashboards.confinement import Limits, confine, hide, landlock_version, limit
 
 _KERNEL_MODULES = ("ipykernel.kernelapp", "ipykernel.ipkernel", "IPython")
@@ -65,7 +66,9 @@ def _import_all(preload: list[str]) -> None:
             importlib.import_module(module)
     threads = len(os.listdir("/proc/self/task"))
     if threads != 1:
-        raise RuntimeError(f"the fork server has {threads} threads and cannot fork safely; take the module that starts one out of `preload`")
+        raise RuntimeError(
+            f"the fork server has {threads} threads and cannot fork safely; take the module that starts one out of `preload`"
+        )
 
 
 def _try_in_child(module: str | None) -> str:
@@ -123,7 +126,9 @@ def _become_kernel(request: dict[str, Any], config: dict[str, Any]) -> None:
     random.seed()  # else every guest draws the same numbers
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
-    warnings.filterwarnings("ignore", "Couldn't bind IOPub Pipe")  # a kernel may not listen, and prints of its children are not shown
+    warnings.filterwarnings(
+        "ignore", "Couldn't bind IOPub Pipe"
+    )  # a kernel may not listen, and prints of its children are not shown
     _run_kernel(request["argv"])
 
 

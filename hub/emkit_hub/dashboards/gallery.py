@@ -94,12 +94,20 @@ def _read_dashboard(path: Path, changed_ns: int) -> Dashboard | None:
     try:
         metadata = _Metadata.model_validate(json.loads(path.read_text(encoding="utf-8")).get("metadata", {}).get("emkit", {}))
     except (OSError, ValueError, AttributeError, ValidationError) as error:
-        log.warning("%s is no dashboard: %s. Needed: a notebook with `emkit` metadata; check it with `emkit check-notebook`.", path, error)
+        log.warning(
+            "%s is no dashboard: %s. Needed: a notebook with `emkit` metadata; check it with `emkit check-notebook`.", path, error
+        )
         return None
     if not metadata.dashboard:
         return None
     picture = path.parent / metadata.picture if metadata.picture else None
-    if picture is not None and (picture.suffix.lower() not in PICTURES or not picture.is_file() or not picture.resolve().is_relative_to(path.parent.resolve())):
+    if picture is not None and (
+        picture.suffix.lower() not in PICTURES
+        or not picture.is_file()
+        or not picture.resolve().is_relative_to(path.parent.resolve())
+    ):
         log.warning("%s: found no picture %r beside the notebook; needed one of %s.", path, metadata.picture, ", ".join(PICTURES))
         picture = None
-    return Dashboard(path.stem, path, changed_ns, metadata.title or path.stem.replace("_", " "), metadata.summary, picture, metadata.minutes)
+    return Dashboard(
+        path.stem, path, changed_ns, metadata.title or path.stem.replace("_", " "), metadata.summary, picture, metadata.minutes
+    )

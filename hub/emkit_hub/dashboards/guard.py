@@ -63,15 +63,19 @@ class Guard(HubOAuthenticated):
             raise web.HTTPError(403, "this login may not open dashboards") from error
         if not model:
             headers = self.request.headers
-            if self.request.method == "GET" and "Upgrade" not in headers and headers.get("Sec-Fetch-Mode", "navigate") == "navigate":
-                self.redirect(self.get_login_url())  # type: ignore[attr-defined]
+            if (
+                self.request.method == "GET"
+                and "Upgrade" not in headers
+                and headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+            ):
+                self.redirect(self.get_login_url())
                 return
             raise web.HTTPError(403, "log in first")
         self.guest = model["name"]
         kernel_id = self.path_kwargs.get("kernel_id")
         if kernel_id is not None and self.owners_only and self.settings["places"].owner(kernel_id) != self.guest:
             raise web.HTTPError(404)
-        prepared = super().prepare()  # type: ignore[misc]
+        prepared = super().prepare()
         if prepared is not None:
             await prepared
 

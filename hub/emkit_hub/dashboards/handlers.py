@@ -16,11 +16,14 @@ from emkit_hub.dashboards.settings import DashboardSettings
 
 PAGES = Path(__file__).parent / "pages"
 RETRY_AFTER_S = 5
-_PAGE_POLICY = "default-src 'none'; img-src 'self' data:; style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+_PAGE_POLICY = (
+    "default-src 'none'; img-src 'self' data:; style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+)
 # Widgets bring their code as text, so a dashboard needs inline scripts, eval and blobs; it may speak to nobody but this site.
 _DASHBOARD_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; font-src 'self' data:;"
-    " img-src 'self' data: blob:; media-src 'self' data: blob:; worker-src 'self' blob:; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+    "font-src 'self' data:; img-src 'self' data: blob:; media-src 'self' data: blob:; worker-src 'self' blob:; "
+    "base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
 )
 
 
@@ -60,7 +63,9 @@ class Page(Guard, web.RequestHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """One sentence, and the way back."""
         texts = {403: "You may not open this.", 404: "There is nothing here."}
-        self.page("error.html", status=status_code, text=texts.get(status_code, "This could not be done. The log of the hub says why."))
+        self.page(
+            "error.html", status=status_code, text=texts.get(status_code, "This could not be done. The log of the hub says why.")
+        )
 
     def dashboard(self, name: str) -> Dashboard:
         """The listed dashboard of this name; a name, never a path."""
@@ -78,7 +83,15 @@ class GalleryPage(Page):
         places = self.pool.places
         own = [claim.dashboard for claim in places.claims.values() if claim.guest == self.guest]
         dashboards = self.gallery.read().values()
-        self.page("gallery.html", dashboards=dashboards, free=places.free, cap=places.cap, waiting=len(places.queue), own=own, note=self.site.account_note)
+        self.page(
+            "gallery.html",
+            dashboards=dashboards,
+            free=places.free,
+            cap=places.cap,
+            waiting=len(places.queue),
+            own=own,
+            note=self.site.account_note,
+        )
 
 
 class Picture(Page):
@@ -91,7 +104,9 @@ class Picture(Page):
             raise web.HTTPError(404)
         self.set_header("Content-Type", PICTURES[picture.suffix.lower()])
         self.set_header("Cache-Control", "private, max-age=300")
-        self.set_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")  # an SVG runs no script
+        self.set_header(
+            "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+        )  # an SVG runs no script
         self.finish(picture.read_bytes())
 
 
@@ -108,7 +123,11 @@ class OpenDashboard(Page):
             self.set_header("Retry-After", str(RETRY_AFTER_S))
             self.set_header("Refresh", str(RETRY_AFTER_S))
             places = self.pool.places
-            waited = f"{full.waited_s:.0f}\N{NO-BREAK SPACE}s" if full.waited_s < 90 else f"{full.waited_s / 60:.0f}\N{NO-BREAK SPACE}min"
+            waited = (
+                f"{full.waited_s:.0f}\N{NO-BREAK SPACE}s"
+                if full.waited_s < 90
+                else f"{full.waited_s / 60:.0f}\N{NO-BREAK SPACE}min"
+            )
             self.page("full.html", dashboard=dashboard, full=full, waited=waited, cap=places.cap, retry_s=RETRY_AFTER_S)
             return
         self.set_header("Content-Security-Policy", _DASHBOARD_POLICY)

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -18,8 +19,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import traitlets
-from jupyter_client.provisioning import LocalProvisioner
 from jupyter_client.provisioning.factory import KernelProvisionerFactory
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from tornado.web import HTTPError
 
@@ -46,7 +47,7 @@ class ForkServer:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         limits = Limits(self._settings.memory_gb, self._settings.disk_gb, self._settings.cpu_s)
         config = {"preload": self._modules, "limits": asdict(limits), "readable": self._readable()}
-        command = [sys.executable, "-m", "emkit_hub.dashboards.forkserver", str(theirs.fileno()), json.dumps(config)]
+        command = [sys.executable, "-P", "-m", "emkit_hub.dashboards.forkserver", str(theirs.fileno()), json.dumps(config)]
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=self._environment, cwd=self._scratch)
         theirs.close()
         if self._requests.recv(16) != b"ready":
@@ -71,15 +72,22 @@ class ForkServer:
 
     def _readable(self) -> list[str]:
         """Folders a kernel may read: the system, Python and its packages, the dashboards, the public data."""
-        python = [sys.prefix, sys.base_prefix, os.path.dirname(os.__file__), *(path for path in sys.path if os.path.isdir(path))]
+        named = os.environ.get("PYTHONPATH", "").split(os.pathsep)  # not sys.path: the folder where the hub was started is on it
+        python = [sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), *(path for path in named if path)]
         packages = {name.partition(".")[0] for name in self._modules}  # those installed as editable are not on sys.path
         specs = [importlib.util.find_spec(package) for package in sorted(packages)]
-        places = [place for spec in specs if spec is not None for place in (*(spec.submodule_search_locations or ()), spec.origin) if place]
+        places = [
+            place
+            for spec in specs
+            if spec is not None
+            for place in (*(spec.submodule_search_locations or ()), spec.origin)
+            if place
+        ]
         return [*_SYSTEM, *python, *places, *map(str, self._settings.folders), *map(str, self._settings.data_roots)]
 
 
 class ForkedProcess:
-    """What LocalProvisioner expects of a Popen, over a pidfd: the process is nobody's child here and its number cannot be reused."""
+    """What LocalProvisioner expects of a Popen, over a pidfd: nobody's child here, and its number cannot be reused."""
 
     stdin = stdout = stderr = None
 
@@ -131,8 +139,10 @@ class ForkProvisioner(LocalProvisioner):
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
         """Fork a kernel; its process leads its own session."""
-        self.process = await self.server.fork(cmd[cmd.index("-f") :], kwargs["env"], kwargs["cwd"])
-        self.pid = self.pgid = self.process.pid
+        process = await self.server.fork(cmd[cmd.index("-f") :], kwargs["env"], kwargs["cwd"])
+        self.process: Any = process
+        self.pid: Any = process.pid
+        self.pgid: Any = process.pid
         return self.connection_info
 
 
@@ -142,6 +152,7 @@ class Kernels(AsyncMappingKernelManager):
     scratch = traitlets.Unicode(help="Folder that holds the private folders of the kernels.").tag(config=True)
     kernel_environment = traitlets.Dict(help="Environment of every kernel.")
     folders = traitlets.Dict(help="Private folder by kernel id.")
+    sessions = traitlets.Dict(help="Session that a kernel's process leads, by kernel id.")
 
     def pre_start_kernel(self, kernel_name: str | None, kwargs: Any) -> Any:
         """As the base class, with the connection file in the kernel's own folder."""
@@ -154,19 +165,22 @@ class Kernels(AsyncMappingKernelManager):
         folder = Path(tempfile.mkdtemp(prefix="k-", dir=self.scratch))  # short: a socket's path holds 107 characters
         self.folders[kernel_id] = folder
         home = {name: str(folder) for name in ("HOME", "TMPDIR", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR")}
-        await self.start_kernel(kernel_id=kernel_id, kernel_name="python3", env={**self.kernel_environment, **home}, cwd=str(folder))
+        environment = {**self.kernel_environment, **home}
+        await self.start_kernel(kernel_id=kernel_id, kernel_name="python3", env=environment, cwd=str(folder))
+        provisioner = self.get_kernel(kernel_id).provisioner
+        if isinstance(provisioner, ForkProvisioner):
+            self.sessions[kernel_id] = provisioner.pid
 
     async def close(self, kernel_id: str) -> None:
         """End a kernel, with all that it started, and remove its folder."""
         if kernel_id in self:
-            provisioner = self.get_kernel(kernel_id).provisioner
-            session = provisioner.pid if provisioner else None
             try:
-                await self.shutdown_kernel(kernel_id, now=True)
+                await self.shutdown_kernel(kernel_id, now=True)  # type: ignore[no-untyped-call]  # wrapped by a decorator without types
             except (HTTPError, KeyError):
                 self.log.info("kernel %s had ended by itself", kernel_id)
-            if session:
-                end_session(session)
+        session = self.sessions.pop(kernel_id, None)
+        if session is not None:
+            end_session(session)
         folder = self.folders.pop(kernel_id, None)
         if folder is not None:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

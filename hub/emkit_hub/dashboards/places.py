@@ -61,7 +61,10 @@ class Places:
         """Kernels of this guest that must be given back before the next claim; raises Full when others come first."""
         now = self.clock()
         self.queue = {name: turn for name, turn in self.queue.items() if now - turn.seen_s < self.patience_s}
-        own = sorted((kernel for kernel, claim in self.claims.items() if claim.guest == guest), key=lambda kernel: self.claims[kernel].since_s)
+        own = sorted(
+            (kernel for kernel, claim in self.claims.items() if claim.guest == guest),
+            key=lambda kernel: self.claims[kernel].since_s,
+        )
         if own and (len(own) >= self.per_guest or self.free <= len(self.queue)):
             return own[: max(1, len(own) - self.per_guest + 1)]  # a guest swaps one of their own places for the new one
         turn = self.queue.setdefault(guest, Waiting(now, now))
@@ -74,7 +77,9 @@ class Places:
     def claim(self, kernel_id: str, guest: str, dashboard: str) -> None:
         """Write down that `guest` holds the kernel; the caller has been admitted."""
         if kernel_id in self.claims or self.free <= 0:
-            raise RuntimeError(f"kernel {kernel_id} cannot be claimed: {self.free} places are free, its owner is {self.owner(kernel_id)}")
+            raise RuntimeError(
+                f"kernel {kernel_id} cannot be claimed: {self.free} places are free, its owner is {self.owner(kernel_id)}"
+            )
         self.queue.pop(guest, None)
         self.claims[kernel_id] = Claim(guest, dashboard, self.clock())
 

@@ -11,7 +11,7 @@ from collections import deque
 from emkit_hub.dashboards.gallery import Dashboard, Gallery
 from emkit_hub.dashboards.kernels import Kernels
 from emkit_hub.dashboards.places import Places
-from emkit_hub.dashboards.rendering import Rendering, RendererFactory
+from emkit_hub.dashboards.rendering import RendererFactory, Rendering
 from emkit_hub.dashboards.settings import DashboardSettings
 
 QUIET_S = 1.0
@@ -23,7 +23,9 @@ log = logging.getLogger(__name__)
 class Pool:
     """The warm kernels, those on their way, and the guests' kernels."""
 
-    def __init__(self, settings: DashboardSettings, gallery: Gallery, places: Places, kernels: Kernels, renderer: RendererFactory) -> None:
+    def __init__(
+        self, settings: DashboardSettings, gallery: Gallery, places: Places, kernels: Kernels, renderer: RendererFactory
+    ) -> None:
         self.places = places
         self.taken: dict[str, Rendering] = {}
         self.warm: list[Rendering] = []
@@ -104,7 +106,9 @@ class Pool:
         now = self.places.clock()
         counts = {one: sum(warm.dashboard == one for warm in self.warm) for one in dashboards}
         lacking = [
-            one for one in dashboards if counts[one] < self._settings.pool and now - self._failed_s.get(one.name, float("-inf")) > RETRY_S
+            one
+            for one in dashboards
+            if counts[one] < self._settings.pool and now - self._failed_s.get(one.name, float("-inf")) > RETRY_S
         ]
         return min(lacking, key=lambda one: counts[one], default=None)
 
@@ -122,7 +126,12 @@ class Pool:
             else:
                 self.drop(rendering.kernel_id, "it could not be started")
         elif rendering in self.warm:
-            log.info("%s is warm: %d of %d", rendering.dashboard.name, sum(rendering.dashboard == one.dashboard for one in self.warm), self._settings.pool)
+            log.info(
+                "%s is warm: %d of %d",
+                rendering.dashboard.name,
+                sum(rendering.dashboard == one.dashboard for one in self.warm),
+                self._settings.pool,
+            )
         self.fill()
 
     def discard(self, rendering: Rendering) -> None:

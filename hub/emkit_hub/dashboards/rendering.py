@@ -22,7 +22,7 @@ RendererFactory = Callable[[Dashboard], NotebookRenderer]
 
 
 class _CompiledTemplates(jinja2.BytecodeCache):
-    """Templates compiled once for all renderers: each has an environment of its own, and compiling was most of a rendering's time."""
+    """Templates compiled once for all renderers, each with an environment of its own: compiling took most of a rendering's time."""
 
     def __init__(self) -> None:
         self._code: dict[tuple[str, str], Any] = {}

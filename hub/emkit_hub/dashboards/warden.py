@@ -6,6 +6,7 @@ import resource
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jupyter_server._tz import utcnow
 
@@ -99,7 +100,11 @@ class Warden:
         self._pool.fill()
 
     async def _alive(self, kernel_id: str) -> bool:
-        return kernel_id in self._kernels and bool(await self._kernels.get_kernel(kernel_id).is_alive())
+        return kernel_id in self._kernels and bool(await self._kernel(kernel_id).is_alive())
+
+    def _kernel(self, kernel_id: str) -> Any:
+        """The kernel's manager; jupyter_server gives it attributes that its class does not declare."""
+        return self._kernels.get_kernel(kernel_id)
 
     async def _reason(self, kernel_id: str, usage: dict[int, Usage], disk: int) -> str:
         """Why this kernel must go; empty if it may stay."""
@@ -110,7 +115,6 @@ class Warden:
             return "its kernel ended: it used too much memory or processor time, or failed"
         if kernel_id not in self._kernels:
             return ""  # still on its way
-        kernel = self._kernels.get_kernel(kernel_id)
-        used = usage.get(kernel.provisioner.pid or -1, Usage()) if kernel.provisioner else Usage()
-        idle_s = (utcnow() - kernel.last_activity).total_seconds()
+        used = usage.get(self._kernels.sessions.get(kernel_id, -1), Usage())
+        idle_s = (utcnow() - self._kernel(kernel_id).last_activity).total_seconds()
         return broken_rule(self._settings, claim, self._pool.places.clock(), idle_s, used, disk)

@@ -1,0 +1,115 @@
+"""What a guest sees, in a real browser: the gallery, a dashboard whose widgets answer, the queue, the end of a place."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytest_asyncio
+from emkit_hub import proxy
+from emkit_hub.dashboards.settings import DashboardSettings
+from PIL import Image
+from playwright.async_api import Browser, Page, async_playwright
+
+from tests.browser.tools import CHROMIUM_FLAGS
+from tests.dashboards.site import PASSWORD, Site, write_notebook
+
+pytestmark = [pytest.mark.hub, pytest.mark.browser, pytest.mark.asyncio]
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+PAINT = '''
+    import anywidget, ipywidgets, traitlets
+
+    class Paint(anywidget.AnyWidget):
+        _esm = """export default { render({ model, el }) {
+            const canvas = document.createElement("canvas"); canvas.width = canvas.height = 100; el.append(canvas);
+            const brush = canvas.getContext("2d");
+            const draw = () => { brush.fillStyle = model.get("colour"); brush.fillRect(0, 0, 100, 100); };
+            draw(); model.on("change:colour", draw);
+        } }"""
+        colour = traitlets.Unicode("rgb(200, 0, 0)").tag(sync=True)
+
+    paint, button = Paint(), ipywidgets.Button(description="Green")
+    button.on_click(lambda _: setattr(paint, "colour", "rgb(0, 150, 0)"))
+    ipywidgets.VBox([button, paint])
+'''
+COLOUR = "() => [...document.querySelector('canvas').getContext('2d').getImageData(50, 50, 1, 1).data].join()"
+
+
+@pytest_asyncio.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """The system's Chromium, or Playwright's own where there is none."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
+        yield browser
+        await browser.close()
+
+
+async def guest(browser: Browser, site: Site, name: str) -> Page:
+    """A new guest in a window of their own, in the gallery."""
+    context = await browser.new_context(viewport={"width": 1280, "height": 900})
+    page = await context.new_page()
+    await page.goto(site.base)
+    await page.fill("input[name=username]", name)
+    await page.fill("input[name=password]", PASSWORD)
+    await page.click("[type=submit]")
+    await page.wait_for_url(site.base)
+    return page
+
+
+async def test_gallery_dashboard_queue_and_end(browser: Browser, tmp_path: Path) -> None:
+    proxy.install()
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    write_notebook(folder / "paint.ipynb", [PAINT], title="Paint")
+    with Site(tmp_path, DashboardSettings(folders=(folder,), pool=1, cap=1)) as site:
+        await site.ready()
+        page = await guest(browser, site, "ann")
+        failures: list[str] = []
+        page.on("response", lambda response: failures.append(response.url) if response.status >= 400 else None)
+        page.on("pageerror", lambda error: failures.append(str(error)))
+        await page.click("text=Paint")
+        await page.wait_for_function(f"document.querySelector('canvas') && ({COLOUR})() === '200,0,0,255'", timeout=60_000)
+        await page.click("text=Green")
+        await page.wait_for_function(f"({COLOUR})() === '0,150,0,255'")
+        bar, canvas = await page.locator("#emkit-bar").bounding_box(), await page.locator("canvas").bounding_box()
+        assert bar and canvas and canvas["y"] > bar["y"] + bar["height"], "nothing is hidden under the bar"
+        assert failures == []
+
+        late = await guest(browser, site, "late")
+        await late.click("text=Paint")
+        await late.get_by_role("heading", name="All 1 places are taken").wait_for()
+        await page.click("text=Dashboards")  # ann goes back to the gallery, which closes her dashboard
+        await late.wait_for_selector("canvas", timeout=60_000)  # and the page of the queue has gone in by itself
+
+        kernel = (await late.evaluate("JSON.parse(document.getElementById('jupyter-config-data').textContent)"))["kernelId"]
+        gave_back = await late.evaluate(f"fetch('{site.base}place/{kernel}', {{method: 'POST'}}).then(answer => answer.status)")
+        assert gave_back == 204
+        await late.get_by_text("This dashboard has ended: its page was closed").wait_for(timeout=30_000)
+        await late.click("text=Open it again")
+        await late.wait_for_selector("canvas", timeout=60_000)
+
+
+async def test_the_curated_notebook_as_a_dashboard(browser: Browser, tmp_path: Path) -> None:
+    proxy.install()
+    settings = DashboardSettings(folders=(NOTEBOOKS,), pool=1, cap=2, extensions=("emkit.server",))
+    with Site(tmp_path, settings) as site:
+        await site.ready(warm=1)
+        page = await guest(browser, site, "ann")
+        seen: list[int] = []
+        page.on("response", lambda response: seen.append(response.status) if "/emkit/data/" in response.url else None)
+        await page.click("a[href$='/open/align_sections']")
+        await page.get_by_role("button", name="Run").first.click()
+        viewer = page.locator("iframe[title='Neuroglancer viewer']")
+        await viewer.wait_for(timeout=120_000)
+        frame = next(frame for frame in page.frames if "emkit/v/" in frame.url)
+        async with asyncio.timeout(60):
+            while not await frame.evaluate("Boolean(window.viewer?.isReady())"):
+                await frame.evaluate("new Promise(requestAnimationFrame)")
+        assert seen.count(206) > 3 and set(seen) <= {200, 206}
+        await viewer.scroll_into_view_if_needed()
+        shown = np.asarray(Image.open(BytesIO(await viewer.screenshot())).convert("L"))
+        assert shown.std() > 40, "the volume is drawn, not a blank viewer"
