@@ -1,0 +1,113 @@
+"""Takes every screenshot of the documentation, from a hub of its own with a phantom for data: python docs/screenshots.py [FOLDER]"""
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+from emkit_hub import proxy
+from emkit_hub.accounts import dashboards_account
+from emkit_hub.check import CHROMIUM_FLAGS, NOTEBOOK, VIEWER_READY
+from emkit_hub.config import DASHBOARDS_PATH, template_folders
+from emkit_hub.data_folder import DataFolder, free_ports
+from emkit_hub.running import RunningHub
+from emkit_hub.settings import Settings
+from PIL import Image
+from playwright.async_api import Browser, Page, async_playwright
+
+COLOURS = 256  # of a picture's palette: a third of the bytes, and nobody sees it
+LARGEST_PX = (1000, 1000)
+PATIENCE_MS = 60_000
+VIEWER = "iframe[title='Neuroglancer viewer']"
+
+Save = Callable[[str, bytes], None]
+
+
+async def enter(hub: RunningHub, browser: Browser, name: str, password: str) -> Page:
+    context = await browser.new_context(viewport={"width": 1200, "height": 760})
+    page = await context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    await page.goto(hub.url)
+    await page.fill("#username_input", name)
+    await page.fill("#password_input", password)
+    return page
+
+
+async def owner(hub: RunningHub, browser: Browser, save: Save) -> None:
+    page = await enter(hub, browser, "owner", hub.folder.owner_password)
+    save("login", await page.screenshot())
+    await page.click("#login_submit")
+    await page.wait_for_url("**/hub/home")
+    save("home", await page.screenshot())
+    await page.goto(f"{hub.url}/hub/spawn/owner")
+    await page.locator("form").last.wait_for()
+    save("spawn-form", await page.screenshot())
+    await page.locator("form [type=submit]").last.click()
+    await page.locator(".progress, #progress-log, [role=progressbar]").first.wait_for()
+    save("progress", await page.screenshot())
+    await page.wait_for_url("**/lab/**")
+    await page.goto(f"{hub.url}/user/owner/lab/workspaces/pictures/tree/{NOTEBOOK}")
+    await page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()
+    await page.get_by_role("menuitem", name="Run", exact=True).click()
+    await page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    form = page.locator(".emkit-form")
+    await form.wait_for()
+    await form.scroll_into_view_if_needed()
+    save("notebook", await page.screenshot())
+    await page.set_viewport_size({"width": 1500, "height": 4000})  # Lab draws only the cells that are in sight
+    await run(page)
+    quality = page.locator(".emkit-quality")
+    await quality.locator("canvas").first.wait_for()
+    save("quality", await quality.screenshot())
+    save("viewer", await page.locator(VIEWER).screenshot())
+    await page.context.close()
+
+
+async def run(page: Page) -> None:
+    """Press Run in the form, and wait until the volume is drawn."""
+    await page.locator(".emkit-form .emkit-buttons").get_by_role("button", name="Run").click()
+    viewer = page.locator(VIEWER)
+    await viewer.wait_for()
+    frame = await (await viewer.element_handle()).content_frame()
+    assert frame is not None
+    await frame.evaluate(VIEWER_READY, PATIENCE_MS)
+
+
+async def guest(hub: RunningHub, browser: Browser, save: Save) -> None:
+    page = await enter(hub, browser, "ann", hub.folder.workshop_password)
+    await page.click("#login_submit")
+    await page.wait_for_url(f"**{DASHBOARDS_PATH}")
+    await page.locator(".card").first.wait_for()
+    save("gallery", await page.screenshot())
+    await page.set_viewport_size({"width": 1200, "height": 1900})
+    await page.goto(f"{hub.url}{DASHBOARDS_PATH}open/{Path(NOTEBOOK).stem}")
+    await page.locator(".emkit-form").wait_for()
+    await run(page)
+    save("dashboard", await page.screenshot())
+    await page.context.close()
+
+
+async def take(folder: Path) -> None:
+    def save(name: str, png: bytes) -> None:
+        file, whole = folder / f"{name}.png", Image.open(BytesIO(png)).convert("RGB")
+        whole.thumbnail(LARGEST_PX)
+        whole.quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
+        print(f"{file}  {whole.width} x {whole.height}  {file.stat().st_size // 1024} kB")
+
+    with tempfile.TemporaryDirectory() as data:
+        kept = DataFolder(Path(data))
+        kept.prepare()
+        proxy.install()
+        environment = {"EMKIT_DASHBOARDS_ACCOUNT": dashboards_account(template_folders(Settings.read(None), kept))}
+        async with RunningHub(kept, free_ports(1)[0], environment=environment) as hub, async_playwright() as playwright:
+            browser = await playwright.chromium.launch(executable_path=os.environ.get("EMKIT_BROWSER"), args=CHROMIUM_FLAGS)
+            await owner(hub, browser, save)
+            await guest(hub, browser, save)
+            await browser.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(take(Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_name("_static"))))
