@@ -186,7 +186,7 @@ def test_cancel_ends_the_run(form: StepForm, tmp_path: Path) -> None:
     assert form.run.disabled and form.start() is None
     form.cancel.click()
     ended.result(30)
-    assert "cancelled" in form.message.value and not (tmp_path / "out").exists()
+    assert "Cancelled" in form.message.value and not (tmp_path / "out").exists()
     assert not form.run.disabled and form.cancel.disabled and form.cancel.description == "Cancel"
 
 

@@ -25,7 +25,7 @@ class Field(widgets.HBox):
         self.entry = _entry(parameter, value)
         self.entry.add_class("emkit-entry")
         self.note = widgets.HTML().add_class("emkit-note")
-        unit = widgets.Label(parameter.unit).add_class("emkit-unit")
+        unit = widgets.Label(parameter.unit or "\N{NO-BREAK SPACE}").add_class("emkit-unit")  # an empty one has no baseline
         super().__init__([self.entry, unit, self.note])
         self.add_class("emkit-field")
         self.tell("")

@@ -151,7 +151,8 @@ class StepForm(widgets.VBox):
         if refused is None:
             self.ran = call
         elif isinstance(refused, Cancelled):
-            self.message.value = note_message(f"{refused}. Run it again, with nothing changed, and it goes on from there.")
+            words = f"{refused}. Run it again, with nothing changed, and it goes on from there."
+            self.message.value = note_message(words[0].upper() + words[1:])
         elif isinstance(refused, EmkitError):
             self._refuse(refused)
         else:
