@@ -235,4 +235,3 @@ def _array_metadata(grid: Grid, dtype: str) -> dict[str, Any]:
 def _zyx(sizes: Any) -> Shape:
     z, y, x = sizes  # three by now; tensorstore types them as any number, or none known
     return z, y, x
-

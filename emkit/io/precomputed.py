@@ -92,4 +92,3 @@ def _zyx(store: "tensorstore.TensorStore") -> "tensorstore.TensorStore":
 
 def _spec(folder: Path) -> dict[str, Any]:
     return {"driver": "neuroglancer_precomputed", "kvstore": kvstore(folder)}
-
