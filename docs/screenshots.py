@@ -1,4 +1,4 @@
-"""Takes every screenshot of the documentation, from a hub of its own with a phantom for data: python docs/screenshots.py [FOLDER]"""
+"""Takes every screenshot of the docs from a hub of its own, with a phantom for data: python docs/screenshots.py [FOLDER]."""
 
 import asyncio
 import os
