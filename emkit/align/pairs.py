@@ -11,7 +11,7 @@ Points and shifts are (y, x), px of the full resolution unless a name says other
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -44,6 +44,7 @@ class Match:
 
     affine: Affine
     window_px: int  # side of the patches, for which the SNR holds
+    whole_snr: float = 0.0  # of the whole sections, shrunken, at the best turn
     snr: float = 0.0  # median over the patches
     residual_px: float = 0.0  # median distance of a patch from the affine
     inliers: float = 0.0  # share of the patches within INLIER_PX of the affine
@@ -79,8 +80,8 @@ def match_pair(fixed: NDArray[np.generic], moving: NDArray[np.generic], max_shif
     if not flat_fixed.any() or not flat_moving.any():
         return Match(Affine(), window, failure="moving constant" if flat_fixed.any() else "fixed constant")
     scale = coarse_scale(fixed.shape)
-    affine = search(shrink(flat_fixed, scale), shrink(flat_moving, scale), max_shift_px / scale).enlarged(scale)
-    return refine(flat_fixed, flat_moving, affine, window, scale)
+    start, whole_snr = search(shrink(flat_fixed, scale), shrink(flat_moving, scale), max_shift_px / scale)
+    return replace(refine(flat_fixed, flat_moving, start.enlarged(scale), window, scale), whole_snr=whole_snr)
 
 
 def coarse_scale(shape: tuple[int, ...]) -> int:
@@ -91,14 +92,14 @@ def coarse_scale(shape: tuple[int, ...]) -> int:
     return scale
 
 
-def search(fixed: Pixels, moving: Pixels, reach: float) -> Affine:
-    """The turn and shift that agree best over whole sections, shrunk: fixed px → moving px of the shrunken sections."""
+def search(fixed: Pixels, moving: Pixels, reach: float) -> tuple[Affine, float]:
+    """The turn and shift that agree best over whole sections, and their SNR: fixed px → moving px, all of shrunken sections."""
     affine, snr = _best_turn(fixed, moving, FAN, reach)
     if snr < SURE_SNR:
         other, other_snr = _best_turn(fixed, moving, CIRCLE, reach)
         if other_snr > 1.1 * snr:  # thirteen times more tries find higher peaks in noise alone
-            return other
-    return affine
+            return other, other_snr
+    return affine, snr
 
 
 def _best_turn(fixed: Pixels, moving: Pixels, angles: tuple[float, ...], reach: float) -> tuple[Affine, float]:
@@ -124,12 +125,13 @@ def refine(fixed: Pixels, moving: Pixels, start: Affine, window: int, scale: int
             level, small_fixed, small_moving = factor, shrink(fixed, factor), shrink(moving, factor)
         patches = compare_patches(small_fixed, small_moving, affine.shrunk(factor), side, across)
         if len(patches.points) < 2 * across:
-            return Match(affine, window, failure="no overlap")
+            return Match(affine, window, failure="no overlap")  # at some level the patches left the section
         weights = np.clip(patches.snr - NOISE_SNR, 0.05, 20) ** 2
         fit = fit_affine(patches.points, patches.targets, weights)
         affine = fit.affine.enlarged(factor)
     agreeing = float((fit.residual_px < INLIER_PX).mean())
-    return Match(affine, window, float(np.median(patches.snr)), float(np.median(fit.residual_px)), agreeing)
+    snr, residual = float(np.median(patches.snr)), float(np.median(fit.residual_px))
+    return Match(affine, window, snr=snr, residual_px=residual, inliers=agreeing)
 
 
 def schedule(shape: tuple[int, ...], window: int, scale: int) -> list[tuple[int, int, int]]:

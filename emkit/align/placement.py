@@ -22,6 +22,8 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 
 from emkit.transforms import Affine, Floats
 
+SPAN = 4  # steps of the chain that a bridge may pass: sections further apart share too little
+
 Canvas = Literal["source", "all"]
 Link = tuple[int, int, Affine]  # fixed, moving, fixed px → moving px
 
@@ -46,13 +48,21 @@ def section_depths(numbers: Sequence[int | None], gaps: Sequence[int]) -> list[i
 
 
 def bridges(flagged: Sequence[tuple[int, int]], used: Sequence[int]) -> list[tuple[int, int]]:
-    """Pairs that span the flagged ones: around each pair of neighbours in ``used``, the next sections on either side."""
+    """Pairs to try in place of the flagged ones, which are neighbours in ``used``.
+
+    Each flagged pair breaks the chain of sections in use. The last two before a break are tried with the first two after it
+    or after a later one, over at most `SPAN` steps: so one to three bad sections are passed, whether or not they match each other.
+    """
     at = {z: k for k, z in enumerate(used)}
-    spans = set()
-    for fixed, moving in flagged:
-        first, last = at[fixed], at[moving]
-        spans |= {(first - 1, last), (first, last + 1), (first - 1, last + 1)}
-    return sorted((used[i], used[j]) for i, j in spans if i >= 0 and j < len(used))
+    breaks = {at[fixed] for fixed, _ in flagged}
+    spans = {
+        (before - back, after + 1 + on)
+        for before in breaks
+        for after in breaks.intersection(range(before, before + SPAN))
+        for back in (0, 1)
+        for on in (0, 1)
+    }
+    return sorted((used[i], used[j]) for i, j in spans if i >= 0 and j < len(used) and 1 < j - i <= SPAN)
 
 
 def place_sections(count: int, links: Sequence[Link], shape: tuple[int, int], canvas: Canvas = "source") -> Placement:

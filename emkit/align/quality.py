@@ -1,9 +1,20 @@
 """How well neighbouring sections match, and which pairs a person should look at.
 
-The SNR of a match tells true neighbours from strangers, on a scale that depends on the patch window and on the distance.
-`CALIBRATION` was measured on two stacks of nerve cord (50 nm sections, 4.6 nm px; `benchmarks/alignment.py` repeats it). For
-128 px windows the 10–90 % ranges are 6.6–7.5 for neighbours, 4.4–4.7 with one section missing between, 4.0–4.2 with two
-missing, 3.5–3.8 for unrelated sections; smaller windows bring them closer together. Strangers also disagree with any affine.
+Two SNRs are measured, and each is sure of something else. That of *patches* says how closely two sections follow each other:
+it falls from neighbours to sections with one missing between, and so finds gaps and damage. That of *whole* shrunken sections says
+whether they show the same place at all, over several missing sections; it decides on bridges.
+
+Both depend on the size of what is compared. `CALIBRATION` was measured on two stacks of nerve cord (50 nm sections, 4.6 nm px)
+and is repeated by ``python -m benchmarks.alignment``. The 10–90 % ranges there, for sections of 1024²:
+
+=====================  ==========  ==========
+sections apart         patches     whole
+=====================  ==========  ==========
+1                      6.6–7.5     29–32
+2                      4.4–4.7     12–17
+3                      4.0–4.2     7.3–9.5
+unrelated              3.5–3.8     4.1–5.7
+=====================  ==========  ==========
 """
 
 from __future__ import annotations
@@ -25,7 +36,8 @@ CALIBRATION = {  # window px: (SNR that strangers hardly reach, SNR that neighbo
     48: (3.75, 4.1),
     32: (3.7, 4.0),
 }
-DISAGREEMENT = 0.13  # of the window: strangers' patches are off in all directions, 0.2 of it in the median
+DISAGREEMENT = 0.15  # of the window: strangers' patches are off in all directions, 0.2 of it in the median
+WHOLE_SNR = 6.0  # strangers stay below, tried at every turn
 STRETCH = 1.25  # neighbours of one block of tissue differ in scale by less
 
 
@@ -34,14 +46,16 @@ class PairQuality:
     """One pair of sections. ``affine`` maps fixed px → moving px, by rows (y, x), as `emkit.transforms.Affine`.
 
     ``residual_px`` is what the best affine leaves, ``displacement_px`` by how much that affine moves points in the median:
-    on an aligned volume both are small, on a raw stack only the first. Both are None, and the SNR 0, where nothing could
-    be compared. ``reasons`` are whole phrases for people; a pair is flagged if it has any.
+    on an aligned volume both are small, on a raw stack only the first. Both are None, and the SNRs 0, where nothing could
+    be compared; of a flagged pair affine and displacement are no more than a guess. ``snr_threshold`` is what this pair had to
+    reach. ``reasons`` are whole phrases for people; a pair is flagged if it has any.
     """
 
     fixed: int
     moving: int
     snr: float
     snr_threshold: float
+    whole_snr: float
     residual_px: float | None
     inliers: float
     displacement_px: float | None
@@ -63,13 +77,8 @@ def calibrated_threshold(shape: tuple[int, int]) -> float:
 
 
 def threshold_at(distance: int, threshold: float, window_px: int) -> float:
-    """The threshold for sections ``distance`` apart, from that for neighbours.
-
-    What sections share falls off with distance while strangers stay where they are, so the room between the threshold and
-    strangers shrinks with the square of the distance.
-    """
-    strangers = CALIBRATION[window_px][0]
-    return strangers + (threshold - strangers) / distance**2 if threshold > strangers else threshold
+    """The threshold of patches for sections ``distance`` apart, from that for neighbours: beyond them, no less than strangers."""
+    return threshold if distance == 1 else min(threshold, CALIBRATION[window_px][0])
 
 
 def judge_match(
@@ -99,6 +108,8 @@ def judge_match(
         reasons.append(failures[match.failure])
     elif match.snr < needed:
         reasons.append(f"SNR {match.snr:.2f} below {needed:.2f}")
+    if distance > 1 and not match.failure and match.whole_snr < WHOLE_SNR:
+        reasons.append(f"SNR of whole sections {match.whole_snr:.2f} below {WHOLE_SNR:g}")
     if match.residual_px > DISAGREEMENT * match.window_px:
         reasons.append(f"no affine fits: patches are {match.residual_px:.0f} px off")
     if shift > max_shift_px:
@@ -110,6 +121,7 @@ def judge_match(
         moving=moving,
         snr=match.snr,
         snr_threshold=needed,
+        whole_snr=match.whole_snr,
         residual_px=None if match.failure else match.residual_px,
         inliers=match.inliers,
         displacement_px=None if match.failure else float(np.median(moved)),

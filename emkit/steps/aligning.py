@@ -95,10 +95,9 @@ def align_sections(
 
 def match_sections(stack: Stack, i: int, j: int, distance: int, threshold: float, max_shift_px: int) -> align.PairQuality:
     """One task: match two sections of the stack."""
-    match = align.match_pair(read_section(stack, i), read_section(stack, j), max_shift_px * distance)
-    return align.judge_match(
-        match, i, j, shape=stack.shape, threshold=threshold, max_shift_px=max_shift_px * distance, distance=distance
-    )
+    reach = max_shift_px * distance
+    match = align.match_pair(read_section(stack, i), read_section(stack, j), reach)
+    return align.judge_match(match, i, j, shape=stack.shape, threshold=threshold, max_shift_px=reach, distance=distance)
 
 
 def render_block(stack: Stack, affines: tuple[Affine, ...], out: Path, block: Block) -> None:
@@ -114,7 +113,7 @@ def _plan(stack: Stack, voxel_size_nm: SizeNm) -> Plan:
     """Each worker holds two sections and their normalised copies, or one block and the section it shows; measured rates."""
     pixels, count, itemsize = prod(stack.shape), len(stack.files), np.dtype(stack.dtype).itemsize
     finest = pyramid((count, *stack.shape), voxel_size_nm, itemsize)[0]
-    match, render = (2 * itemsize + 45) * pixels, 2 * prod(finest.shard) * itemsize + (itemsize + 20) * pixels
+    match, render = (2 * itemsize + 36) * pixels, 2 * prod(finest.shard) * itemsize + (itemsize + 20) * pixels
     reads = prod(finest.shards[1:])  # every block opens its sections anew
     seconds = count * (0.15 + pixels * (2.5e-7 + 2e-9 * reads)) / workers()
     return Plan(80_000_000 + workers() * max(match, render), int(count * pixels * itemsize * 1.4), seconds)

@@ -15,7 +15,18 @@ from emkit.run.plan import Plan, workers
 from emkit.run.stage import stage
 from emkit.run.step import Body, step
 
-COLUMNS = ("fixed", "moving", "snr", "snr_threshold", "residual_px", "inliers", "displacement_px", "flagged", "reasons")
+COLUMNS = (
+    "fixed",
+    "moving",
+    "snr",
+    "snr_threshold",
+    "whole_snr",
+    "residual_px",
+    "inliers",
+    "displacement_px",
+    "flagged",
+    "reasons",
+)
 
 
 @step

@@ -114,8 +114,11 @@ def test_the_canvas_can_hold_every_corner() -> None:
 
 def test_bridges_span_flagged_pairs_over_the_sections_in_use() -> None:
     used = [0, 1, 2, 4, 5]
-    assert bridges([(1, 2), (2, 4)], used) == [(0, 2), (0, 4), (1, 4), (1, 5), (2, 5)]
+    assert bridges([(1, 2), (2, 4)], used) == [(0, 2), (0, 4), (0, 5), (1, 4), (1, 5), (2, 5)]
     assert bridges([(0, 1)], used) == [(0, 2)]
+    assert (1, 5) in bridges([(z, z + 1) for z in (1, 2, 3, 4)], range(8))  # three bad sections in a row
+    assert (1, 4) in bridges([(1, 2), (3, 4)], range(8))  # two, which match each other
+    assert all(1 < j - i <= 4 for i, j in bridges([(z, z + 1) for z in range(30)], range(31)))
     assert bridges([], used) == bridges([(0, 1)], [0, 1]) == []
 
 

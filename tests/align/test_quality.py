@@ -56,10 +56,22 @@ def test_what_speaks_against_a_match_is_said(match: Match, reason: str) -> None:
     assert (pair.residual_px is None) == (match.failure is not None)
 
 
+def test_a_bridge_must_hold_over_whole_sections() -> None:
+    weak, strong = (Match(Affine(), 128, whole_snr=whole, snr=4.2, residual_px=9) for whole in (5, 9))
+    near, far, sure = (
+        judge_match(match, 3, 3 + distance, shape=SHAPE, threshold=5.2, distance=distance)
+        for match, distance in ((strong, 1), (weak, 2), (strong, 2))
+    )
+    assert near.reasons == ("SNR 4.20 below 5.20",)
+    assert far.reasons == ("SNR of whole sections 5.00 below 6",)
+    assert sure.reasons == ()
+
+
 def test_thresholds_lie_between_strangers_and_neighbours_and_ease_with_distance() -> None:
     for window, (strangers, neighbours) in CALIBRATION.items():
-        assert strangers < threshold_at(3, neighbours, window) < threshold_at(2, neighbours, window) < neighbours
+        assert strangers < neighbours
         assert threshold_at(1, neighbours, window) == neighbours
+        assert threshold_at(3, neighbours, window) == threshold_at(2, neighbours, window) == strangers
         assert threshold_at(2, 1.0, window) == 1.0  # who asks for less than strangers gets it
     assert calibrated_threshold((1024, 1024)) == CALIBRATION[128][1]
     assert calibrated_threshold((130, 1024)) == CALIBRATION[64][1]
