@@ -5,17 +5,18 @@ import pwd
 import shutil
 import subprocess
 import sys
-
-from emkit_hub.data_folder import DataFolder
+from collections.abc import Iterable
+from pathlib import Path
 
 ACCOUNT = "emkit-dashboards"
+_USE = "import os, sys, emkit_hub.dashboards.settings; [os.listdir(folder) for folder in sys.argv[1:]]"
 
 
-def dashboards_account(folder: DataFolder) -> str:
+def dashboards_account(folders: Iterable[Path]) -> str:
     """The account that the dashboards run under, made when it is missing; "" for the hub's own.
 
-    Only root can start a process under another account, and that account must be able to run this Python and these packages
-    (it cannot when they lie below a home that is closed to others).
+    Only root can start a process under another account, and that account must be able to run this Python and these packages and
+    to read the dashboards' folders (it cannot when they lie below a home that is closed to others).
     """
     if os.geteuid() != 0 or shutil.which("useradd") is None:
         return ""
@@ -26,7 +27,12 @@ def dashboards_account(folder: DataFolder) -> str:
         subprocess.run(["useradd", "--system", "--user-group", *no_login, ACCOUNT], check=True)
         found = pwd.getpwnam(ACCOUNT)
     tried = subprocess.run(
-        [sys.executable, "-c", "import emkit_hub.dashboards.settings"],
+        [
+            sys.executable,
+            "-c",
+            "import os, sys, emkit_hub.dashboards.settings; [os.listdir(folder) for folder in sys.argv[1:]]",
+            *map(str, folders),
+        ],
         user=found.pw_uid,
         group=found.pw_gid,
         extra_groups=[],

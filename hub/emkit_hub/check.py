@@ -19,9 +19,10 @@ from playwright.sync_api import Browser, Error, Frame, Locator, Page, expect, sy
 
 from emkit_hub import proxy
 from emkit_hub.accounts import dashboards_account
-from emkit_hub.config import DASHBOARDS_PATH
+from emkit_hub.config import DASHBOARDS_PATH, template_folders
 from emkit_hub.data_folder import DataFolder, free_ports
 from emkit_hub.running import HubError, RunningHub
+from emkit_hub.settings import Settings
 from emkit_hub.visitor import Kernel, Refused, Visitor
 
 NOTEBOOK = "align_sections.ipynb"
@@ -77,7 +78,9 @@ def check() -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="emkit-check-") as temporary:
         folder = DataFolder(Path(temporary))
-        hub = RunningHub(folder, free_ports(1)[0], environment={"EMKIT_DASHBOARDS_ACCOUNT": dashboards_account(folder)})
+        folder.prepare()
+        account = dashboards_account(template_folders(Settings(), folder))
+        hub = RunningHub(folder, free_ports(1)[0], environment={"EMKIT_DASHBOARDS_ACCOUNT": account})
         print(f"Checking emkit at {hub.url}, with the empty data folder {folder.path}\n", flush=True)
         try:
             _start(table, hub)
@@ -99,10 +102,9 @@ def check() -> int:
 
 def _start(table: Table, hub: RunningHub) -> None:
     with table.row("hub, proxy and dashboards start") as saw:
-        hub.folder.prepare()
         proxy.install()
         asyncio.run(hub.__aenter__())
-        saw(hub.url)
+        saw(f"dashboards as {hub.environment['EMKIT_DASHBOARDS_ACCOUNT'] or 'this account'}")
 
 
 def _owner_without_browser(table: Table, hub: RunningHub) -> None:

@@ -3,9 +3,9 @@
 DATA/secrets/       0700: owner-password, workshop-password, proxy-token, cookie-secret (each 0600)
 DATA/home/          the owner's files, in one-account mode
 DATA/jobs/          one folder for each job: script, log, exit code
-DATA/logs/          hub.log, proxy.log
+DATA/services/      the same for the hub and its proxy
 DATA/dashboards/    notebooks that an admin adds for guests
-DATA/hub.sqlite     users and servers
+DATA/hub.sqlite     users and servers (0600)
 DATA/ports.json     loopback ports between hub, proxy and dashboards: servers that run now know them
 """
 
@@ -39,8 +39,8 @@ class DataFolder:
         return self.path / "jobs"
 
     @property
-    def logs(self) -> Path:
-        return self.path / "logs"
+    def services(self) -> Path:
+        return self.path / "services"
 
     @property
     def dashboards(self) -> Path:
@@ -90,9 +90,10 @@ class DataFolder:
         """Make what is missing. Others may pass through the folder (the dashboards' account does), and read nothing in it."""
         self.path.mkdir(parents=True, exist_ok=True)
         self.path.chmod(0o711)
-        for folder in (self.path / "secrets", self.home, self.jobs, self.logs):
+        for folder in (self.path / "secrets", self.home, self.jobs, self.services):
             folder.mkdir(mode=0o700, exist_ok=True)
         self.dashboards.mkdir(mode=0o755, exist_ok=True)
+        self.database.touch(mode=0o600)
         _ = self.owner_password, self.workshop_password, self.proxy_token, self.ports()
 
 

@@ -6,8 +6,10 @@ They outlive whoever started them, like the servers do; so a second start finds 
 import asyncio
 import os
 import secrets
+import socket
 import sys
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
@@ -35,23 +37,32 @@ class RunningHub:
         self.port = port
         self.url = f"http://{HOST}:{port}"
         self.environment = environment or {}
-        self.services = LocalScheduler(folder.path / "services", grace_s=15.0)
+        self.services = LocalScheduler(folder.services, grace_s=15.0)
         self.servers = LocalScheduler(folder.jobs)
         self._jobs: dict[str, str] = {}  # "hub" and "proxy" → job
 
     async def __aenter__(self) -> "RunningHub":
-        for left_over in (await self.services.find("")).values():
+        for left_over in (await self.services.find("")).values():  # of a start that was killed by force
             await self.services.cancel(left_over)
-        try:
+        self._check_port_free()
+        async with AsyncExitStack() as undo:  # Ctrl-C during the start too must leave nothing running
+            undo.push_async_callback(self.stop)
             await self.start_proxy()
             await self.start_hub()
-        except BaseException:  # Ctrl-C during the start too must leave nothing running
-            await self.stop()
-            raise
+            undo.pop_all()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
         await self.stop()
+
+    def _check_port_free(self) -> None:
+        try:
+            socket.create_server((HOST, self.port)).close()
+        except OSError as error:
+            raise HubError(
+                f"Port {self.port} of {HOST} cannot be used: {error.strerror}. "
+                "Stop what listens there, or choose another port: scripts/up --port 8001"
+            ) from error
 
     async def start_proxy(self) -> None:
         environment = {"CONFIGPROXY_AUTH_TOKEN": self.folder.proxy_token, "PATH": os.defpath}

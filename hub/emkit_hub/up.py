@@ -5,7 +5,6 @@ import asyncio
 import fcntl
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from emkit_jobs.scheduler import SchedulerError
 
 from emkit_hub import proxy
 from emkit_hub.accounts import dashboards_account
-from emkit_hub.config import HOST
+from emkit_hub.config import template_folders
 from emkit_hub.data_folder import DataFolder
 from emkit_hub.running import HubError, RunningHub
 from emkit_hub.settings import Settings, SettingsError
@@ -48,18 +47,6 @@ def parser() -> argparse.ArgumentParser:
     new.add_argument("--settings", type=Path, help="a site's settings, as a TOML file (default: the embedded ones)")
     new.add_argument("--check", action="store_true", help="start with an empty data folder, try every door, print a table, stop")
     return new
-
-
-def check_port_free(port: int) -> None:
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((HOST, port))
-        except OSError as error:
-            raise StartError(
-                f"Port {port} of {HOST} cannot be used: {error.strerror}. "
-                "Stop what listens there, or choose another port: scripts/up --port 8001"
-            ) from error
 
 
 def take(folder: DataFolder) -> int:
@@ -99,7 +86,7 @@ def welcome(hub: RunningHub, settings: Settings, account: str) -> str:
 
 async def run(folder: DataFolder, port: int, settings_file: Path | None) -> None:
     settings = Settings.read(settings_file)
-    account = settings.dashboards_account or dashboards_account(folder)
+    account = settings.dashboards_account or dashboards_account(template_folders(settings, folder))
     environment = {"EMKIT_DASHBOARDS_ACCOUNT": account}
     if settings_file is not None:
         environment["EMKIT_SETTINGS"] = str(settings_file.resolve())
@@ -140,7 +127,6 @@ def main() -> int:
         folder = DataFolder(asked.data.resolve())
         folder.prepare()
         lock = take(folder)
-        check_port_free(asked.port)
         if not proxy.installed():
             say("Getting the proxy ...")
             proxy.install()

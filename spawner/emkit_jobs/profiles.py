@@ -4,15 +4,34 @@ All three are frozen and refuse keys they do not know, so that a typing error in
 cannot pass for a default. `None` means: whatever the scheduler gives.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, StringConstraints, ValidationError
 
 # Slurm's own names; nothing in them can be read as an option or a second directive
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.,-]{0,63}$")]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+_RUNTIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d+){0,2})")
+
+
+def runtime(text: str) -> timedelta:
+    """The time of "90" (minutes), "90:00", "1:30:00", "1-12", "1-12:30", "1-12:30:00", as for Slurm."""
+    found = _RUNTIME.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"{text!r} is no time: write minutes, MINUTES:SECONDS, HOURS:MINUTES:SECONDS or DAYS-HOURS.")
+    numbers = [int(number) for number in found["clock"].split(":")]
+    if found["days"] is not None:
+        hours, minutes, seconds = [*numbers, 0, 0][:3]
+    else:
+        hours, minutes, seconds = {1: (0, *numbers, 0), 2: (0, *numbers), 3: tuple(numbers)}[len(numbers)]
+    return timedelta(days=int(found["days"] or 0), hours=hours, minutes=minutes, seconds=seconds)
+
+
+# TOML has no type for a time span: it is written as Slurm's users write it
+Runtime = Annotated[timedelta, BeforeValidator(lambda value: runtime(value) if isinstance(value, str) else value)]
 
 
 class RequestError(ValueError):
@@ -28,16 +47,16 @@ class Limits(_Frozen):
 
     cpus: PositiveInt | None = None
     memory_mb: PositiveInt | None = None
-    runtime: timedelta | None = None
+    runtime: Runtime | None = None
     gpus: PositiveInt | None = None
 
 
 class Resources(_Frozen):
-    """What one job gets. `runtime` is written as "HH:MM:SS" or, with days, "3 00:00:00"."""
+    """What one job gets. `runtime` is written as Slurm's users know it: "90" (minutes), "8:00:00", "3-00:00:00"."""
 
     cpus: PositiveInt | None = None
     memory_mb: PositiveInt | None = None
-    runtime: timedelta | None = None
+    runtime: Runtime | None = None
     gpus: Annotated[int, Field(ge=0)] = 0
     partition: Word | None = None
     account: Word | None = None

@@ -288,7 +288,7 @@ class JobSpawner(BatchSpawnerBase):
         if self.user.settings.setdefault("emkit_orphans_cancelled", False):
             return
         self.user.settings["emkit_orphans_cancelled"] = True
-        owned = {state["job_name"] for (state,) in self.db.query(orm.Spawner.state) if state and "job_name" in state}
+        owned = {(spawner.state or {}).get("job_name") for spawner in self.db.query(orm.Spawner)}
         for name, job_id in (await scheduler.find(self.job_prefix())).items():
             if name not in owned:
                 self.log.warning("Cancelling job %s: it is this hub's, but no server owns it", job_id)

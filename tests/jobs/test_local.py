@@ -195,7 +195,7 @@ async def test_names_that_are_no_folder_are_refused(scheduler: LocalScheduler, n
 async def test_a_job_that_cannot_start_is_refused_and_leaves_nothing(scheduler: LocalScheduler, tmp_path: Path) -> None:
     with pytest.raises(SchedulerError, match="could not be started in"):
         await scheduler.submit(job(SLEEP, folder=tmp_path / "missing"))
-    with pytest.raises(SchedulerError, match="hands out none"):
+    with pytest.raises(SchedulerError, match="has none"):
         await scheduler.submit(job(SLEEP, resources=Resources(gpus=1)))
     assert await scheduler.find("") == {}
     await scheduler.submit(job("true"))

@@ -61,3 +61,24 @@ def test_the_profiles_own_value_is_no_request_for_more() -> None:
 def test_a_sites_mistake_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Profile.model_validate({"title": "A", **fields})
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("90", timedelta(minutes=90)),
+        ("90:30", timedelta(minutes=90, seconds=30)),
+        ("1:30:00", timedelta(hours=1.5)),
+        ("1-12", timedelta(days=1.5)),
+        ("1-12:30", timedelta(days=1, hours=12, minutes=30)),
+        ("1-12:30:15", timedelta(days=1, hours=12, minutes=30, seconds=15)),
+    ],
+)
+def test_times_are_read_as_slurm_reads_them(text: str, meant: timedelta) -> None:
+    assert Resources.model_validate({"runtime": text}).runtime == meant
+
+
+@pytest.mark.parametrize("text", ["", "1h", "1:2:3:4", "-5", "1-", "1 00:00:00"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError, match="is no time: write minutes"):
+        Resources.model_validate({"runtime": text})
