@@ -44,11 +44,16 @@ def install() -> None:
         raise ProxyError(f"npm could not install {PACKAGE} {VERSION} into {PREFIX}:\n{done.stderr.strip()}")
 
 
+def program() -> list[str]:
+    """The proxy without its arguments."""
+    return [str(NODE), str(_INSTALLED / "bin" / PACKAGE)]
+
+
 def command(folder: DataFolder, host: str, port: int) -> list[str]:
     ports = folder.ports()
     hub = f"http://{host}:{ports['hub']}"
     return [
-        *(str(NODE), str(_INSTALLED / "bin" / PACKAGE)),
+        *program(),
         *("--ip", host, "--port", str(port), "--api-ip", host, "--api-port", str(ports["proxy_api"])),
         *("--default-target", hub, "--error-target", f"{hub}/hub/error", "--log-level", "warn"),
     ]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, StringConstraints, ValidationError
 
 # Slurm's own names; nothing in them can be read as an option or a second directive
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.,-]{0,63}$")]
@@ -77,7 +77,7 @@ class Request(_Frozen):
     profile: str | None = None
     cpus: PositiveInt | None = None
     memory_mb: PositiveInt | None = None
-    hours: PositiveFloat | None = None
+    hours: Annotated[float, Field(gt=0, le=24 * 366)] | None = None
     gpus: Annotated[int, Field(ge=0)] | None = None
 
     @classmethod
