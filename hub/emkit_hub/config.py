@@ -103,7 +103,7 @@ def install_notebooks(folders: tuple[Path, ...], home: Path, first: str) -> str:
     The server waits for it only when the notebook `first`, which it opens with, is not there yet. A full disk must not keep the
     user out.
     """
-    command = [str(Path(sys.executable).with_name("emkit")), "install-notebooks", *map(str, folders), "--into", str(home)]
+    command = ["nice", str(Path(sys.executable).with_name("emkit")), "install-notebooks", *map(str, folders), "--into", str(home)]
     opened = shlex.quote(str(home / first))
     return f"""install_notebooks() {{ {shlex.join(command)} || echo 'The curated notebooks could not be copied: see above.' >&2; }}
 if [[ -f {opened} ]]; then install_notebooks & else install_notebooks; fi"""
