@@ -22,7 +22,7 @@ from emkit.params import Call, Reads
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 METADATA, MANIFEST, RECIPE = OWN = ("ro-crate-metadata.json", "manifest.sha256", "recipe.toml")
 # The packages that decide on bytes.
-DECIDING = ("imagecodecs", "numcodecs", "numpy", "pillow", "scipy", "tensorstore", "tifffile", "zarr")
+DECIDING = ("imagecodecs", "numpy", "scipy", "tensorstore", "tifffile", "yaozarrs", "zarr")
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,11 @@ class PairQuality:
     flagged: bool
     reasons: tuple[str, ...]
 
+    def __str__(self) -> str:
+        residual = "nothing to compare" if self.residual_px is None else f"residual {self.residual_px:.1f} px"
+        said = "; ".join(self.reasons) if self.flagged else "good"
+        return f"sections {self.fixed} and {self.moving}: SNR {self.snr:.2f}, {residual}: {said}"
+
 
 class Sections(Protocol):
     """What can be measured: z to a (y, x) image. A numpy array (z, y, x), an xarray volume, a list of images."""

@@ -66,6 +66,20 @@ class AlignmentReport:
         """Equal text for equal reports."""
         return json.dumps(asdict(self), indent=1) + "\n"
 
+    def __str__(self) -> str:
+        """What a person wants to know first; every number is in `as_json`."""
+        snrs = [pair.snr for pair in self.pairs] or [0.0]
+        told = [
+            f"{len(self.sections)} sections, {len(self.pairs)} pairs: SNR {min(snrs):.2f} to {max(snrs):.2f}, "
+            f"flagged below {self.snr_threshold:g}: {len(self.flagged) or 'none'}",
+            *(f"  {pair}" for pair in self.flagged),
+        ]
+        if excluded := [str(section.z) for section in self.sections if section.excluded]:
+            told.append(f"Left out of the matching: {', '.join(excluded)}")
+        if loose := [str(section.z) for section in self.sections if not section.linked]:
+            told.append(f"Placed between their neighbours, since nothing matches them: {', '.join(loose)}")
+        return "\n".join(told)
+
     @property
     def flagged(self) -> tuple[PairQuality, ...]:
         """The pairs to look at."""

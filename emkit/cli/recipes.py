@@ -51,10 +51,20 @@ def run_call(call: Call, *, plan: bool, overwrite: bool, as_json: bool) -> int:
         return 0
     with _heard():
         result = execute(call, overwrite=overwrite)
-    print(result_json(call, result).decode() if as_json or "__str__" not in vars(type(result)) else result)
+    print(result_json(call, result).decode() if as_json else _told(call, result))
     if call.out and not as_json:
         print(f"Written: {call.out}")
     return 0
+
+
+def _told(call: Call, result: Any) -> str:
+    """What tells itself in words, one line for each of several; else JSON."""
+    from emkit.run.step import result_json
+
+    items = result if isinstance(result, list | tuple) else [result]
+    if items and all("__str__" in vars(type(item)) for item in items):
+        return "\n".join(map(str, items))
+    return result_json(call, result).decode()
 
 
 def _heard() -> ExitStack:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def add(commands: "Subcommands") -> None:
     parser = commands.add_parser(
         "view",
-        help="look at a volume in the browser",
+        help="Look at a volume in the browser.",
         description="Serve a volume to a browser on this machine, until Ctrl-C. On a remote machine, forward the port first: "
         "ssh -L PORT:127.0.0.1:PORT HOST.",
     )

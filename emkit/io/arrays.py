@@ -1,8 +1,7 @@
-"""What a folder holds, by what lies in it, and a volume of any format as one lazy array. Axis order is (z, y, x)."""
+"""A volume of any format as one lazy array. Axis order is (z, y, x)."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +12,6 @@ from emkit.model import Shape, SizeNm, VolumeKind
 
 if TYPE_CHECKING:
     import tensorstore
-
-Format = Literal["OME-Zarr", "precomputed", "N5", "sections"]
 
 
 class Voxels(Protocol):
@@ -55,26 +52,3 @@ class Array:
 
     def read(self, block: Block) -> NDArray[Any]:
         return np.ascontiguousarray(read_store(self.store[block.slices]))
-
-
-def format_of(folder: Path) -> Format:
-    """By the metadata file that lies in the folder; where there is none it should be images."""
-    if (folder / "zarr.json").is_file() or (folder / ".zattrs").is_file():
-        return "OME-Zarr"
-    if (folder / "info").is_file():
-        return "precomputed"
-    return "N5" if (folder / "attributes.json").is_file() else "sections"
-
-
-def open_array(folder: Path) -> Array:
-    """A volume in OME-Zarr, precomputed or N5; PathError for what cannot be read as what it seems to be."""
-    from emkit.io.n5 import open_n5
-    from emkit.io.omezarr import open_level, read_volume
-    from emkit.io.precomputed import open_precomputed
-
-    if (found := format_of(folder)) == "precomputed":
-        return open_precomputed(folder)
-    if found == "N5":
-        return open_n5(folder)
-    volume = read_volume(folder)
-    return Array(open_level(folder), volume.levels[0].voxel_size_nm, volume.levels[0].origin_nm, volume.kind)

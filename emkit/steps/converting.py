@@ -11,7 +11,8 @@ import numpy as np
 
 from emkit.blocks import Block, pyramid
 from emkit.errors import ParameterError
-from emkit.io.arrays import Format, Voxels, format_of, open_array
+from emkit.io.arrays import Voxels
+from emkit.io.formats import Format, format_of, open_array
 from emkit.io.omezarr import (
     build_block,
     check_dtype,
