@@ -148,10 +148,13 @@ sys.stdin.read()
 async def test_a_job_killed_by_force_is_finished_not_unknown(scheduler: LocalScheduler) -> None:
     job_id = await scheduler.submit(job(SLEEP))
     await reaches(scheduler, job_id, State.RUNNING)
+    leader = processes.Identity.read(scheduler.folder / job_id / "pid")
+    assert leader is not None
+    processes.send(leader.pid, signal.SIGKILL)  # before the script: else it still writes that the script was killed
     for pid in processes.carrying(job_id):
         processes.send(pid, signal.SIGKILL)
     await reaches(scheduler, job_id, State.FINISHED)
-    assert "killed" in await scheduler.explain(job_id)
+    assert "finished, killed" in await scheduler.explain(job_id)
 
 
 async def test_without_evidence_a_job_is_unknown(scheduler: LocalScheduler, tmp_path: Path) -> None:
