@@ -37,6 +37,7 @@ _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH")  # all that kernels get o
 # Threads of a pool do not survive the fork; and the debugger, which kernels never use, need not warn of itself.
 _FORKABLE = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 PING_MS = 15_000
+_FILES, _FILES_PER_GUEST = 100, 20  # 17 were counted while a page connects: six zmq sockets, the websocket, the kernel itself
 FRONT_END = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"]
 
 
@@ -142,8 +143,7 @@ def serve(site: DashboardSettings) -> None:
     os.environ.clear()  # Voila hands it to kernels, and the token of the service is in it
     os.environ.update(environment)
     hide()
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # fifty guests hold over a thousand sockets to their kernels
+    _allow_files(_FILES + _FILES_PER_GUEST * site.cap)
     with tempfile.TemporaryDirectory(prefix="emkit-dashboards-") as folder:
         os.environ["HOME"] = folder
         modules = sorted({*site.preload, *imported_modules(Gallery(site.folders).read().values())})
@@ -154,6 +154,17 @@ def serve(site: DashboardSettings) -> None:
         app.site, app.hub_auth, app.kernel_environment = site, hub_auth, environment
         app.initialize([])
         app.start()
+
+
+def _allow_files(needed: int) -> None:
+    """Raise the limit of open files as far as it goes: where it is too low, some websockets of a full house fail, and no more."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if most < needed:
+        raise SystemExit(
+            f"The dashboards may open {most} files, but this many guests need {needed}. Raise the hard limit (`ulimit -Hn`) of the "
+            "account that runs the hub, or lower `cap` in the section [dashboards] of the site settings."
+        )
 
 
 def _config(site: DashboardSettings, host: str, port: int, prefix: str, scratch: Path) -> Config:

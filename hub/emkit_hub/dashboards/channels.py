@@ -52,6 +52,8 @@ def check_frame(frame: bytes) -> None:
 class Channels(Guard, VoilaKernelWebsocketHandler):
     """Widgets' messages between one guest's page and their kernel."""
 
+    _counted = False
+
     async def get(self, kernel_id: str) -> None:
         """Open the websocket, for clients that speak the protocol."""
         if PROTOCOL not in self.request.headers.get("Sec-WebSocket-Protocol", ""):
@@ -59,14 +61,24 @@ class Channels(Guard, VoilaKernelWebsocketHandler):
         await super().get(kernel_id=kernel_id)
 
     async def open(self, kernel_id: str) -> None:
-        """The connection stands."""
+        """The connection stands; one that fails on the way to its kernel is not counted."""
         self.settings["places"].connect(kernel_id)
-        await super().open(kernel_id)
+        self._counted = True
+        try:
+            await super().open(kernel_id)
+        except BaseException:
+            self._leave()  # tornado does not call `on_close` for it
+            raise
 
     def on_close(self) -> None:
         """The connection has ended, from either side."""
-        self.settings["places"].disconnect(self.kernel_id)
+        self._leave()
         super().on_close()
+
+    def _leave(self) -> None:
+        if self._counted:
+            self._counted = False
+            self.settings["places"].disconnect(self.kernel_id)
 
     def on_message(self, ws_message: Any) -> None:
         """Hand a whole message on; anything else ends the connection."""
