@@ -49,6 +49,10 @@ class CheckFailed(RuntimeError):
     """A door does not open: what was seen instead."""
 
 
+# how a door says that it does not open
+CLOSED = (HubError, SchedulerError, proxy.ProxyError, Refused, CheckFailed, AssertionError, Error, OSError, ValueError)
+
+
 @dataclass
 class Table:
     """One row for each door: whether it opened, how long it took, what was seen."""
@@ -62,7 +66,7 @@ class Table:
         began = time.monotonic()
         try:
             yield seen.append
-        except BaseException as error:
+        except CLOSED as error:
             self._add(door, "FAILED", began, f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}")
             raise
         self._add(door, "ok", began, ", ".join(seen))
@@ -88,7 +92,7 @@ def check() -> int:
             with sync_playwright() as playwright, table_browser(table, playwright.chromium.launch) as browser:
                 _owner(table, hub, browser)
                 _guest(table, hub, browser)
-        except (HubError, SchedulerError, proxy.ProxyError, Refused, CheckFailed, AssertionError, Error, OSError) as error:
+        except CLOSED as error:
             print(f"\n{error}", file=sys.stderr)
         finally:
             with table.row("everything is stopped") as saw:
