@@ -46,7 +46,7 @@ async def owner(hub: RunningHub, browser: Browser, save: Save) -> None:
     await page.locator("form").last.wait_for()
     save("spawn-form", await page.screenshot())
     await page.locator("form [type=submit]").last.click()
-    await page.locator(".progress, #progress-log, [role=progressbar]").first.wait_for()
+    await page.locator("#steps li").nth(2).wait_for()  # the first steps are told
     save("progress", await page.screenshot())
     await page.wait_for_url("**/lab/**")
     await page.goto(f"{hub.url}/user/owner/lab/workspaces/pictures/tree/{NOTEBOOK}")
