@@ -9,7 +9,7 @@ import tifffile
 from playwright.sync_api import Page, expect
 
 from emkit.io.omezarr import build_block, create_volume, levels_to_build, shard_grid, write_block
-from tests.browser.tools import Lab, Watch, drawn_viewer, frame_with, pixels, until
+from tests.browser.tools import Lab, Watch, drawn_viewer, pixels, until, viewer_frame
 
 
 def write_volume(path: Path) -> None:
@@ -63,7 +63,7 @@ def test_sections_before_stand_beside_the_volume(lab: Lab, page: Page, watch: Wa
 
 def test_position_goes_both_ways(viewer: Page, lab: Lab) -> None:
     lab.execute(viewer, "view.position = (3, 40, 50)")
-    inside = frame_with(viewer, "emkit/v/")
+    inside = viewer_frame(viewer)
     until(inside, "String(viewer.navigationState.position.toJSON()) === '50,40,3'")
     inside.evaluate("viewer.navigationState.position.restoreState([200.5, 100.5, 7.5])")
     viewer.wait_for_function(

@@ -23,6 +23,7 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+VIEWER = "iframe[title='Neuroglancer viewer']"
 
 
 @dataclass
@@ -51,9 +52,12 @@ def pixels(of: Page | Locator) -> np.ndarray:
     return np.asarray(Image.open(BytesIO(of.screenshot())).convert("RGB"))
 
 
-def frame_with(page: Page, part: str) -> Frame:
-    """The frame of the page whose address holds `part`."""
-    return next(frame for frame in page.frames if part in frame.url)
+def viewer_frame(page: Page) -> Frame:
+    """The frame of the page's Neuroglancer, once it is there and has its address."""
+    frame = page.locator(VIEWER).element_handle(timeout=60_000).content_frame()
+    assert frame is not None
+    frame.wait_for_url("**/emkit/v/**", wait_until="commit")
+    return frame
 
 
 def until(page: Page | Frame, condition: str) -> None:
@@ -67,8 +71,7 @@ def until(page: Page | Frame, condition: str) -> None:
 
 def drawn_viewer(page: Page) -> Frame:
     """The frame of the page's Neuroglancer, once it has drawn every chunk that it shows."""
-    page.locator("iframe[title='Neuroglancer viewer']").wait_for(timeout=60_000)
-    frame = frame_with(page, "emkit/v/")
+    frame = viewer_frame(page)
     until(frame, "window.viewer?.isReady()")
     return frame
 
