@@ -1,8 +1,11 @@
 """What guests live through: a dashboard that answers, a full house, the queue, tabs that close, edits by the site."""
 
+import ast
 import asyncio
 import json
+import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -147,6 +150,17 @@ async def test_a_kernel_that_died_is_replaced_and_its_page_told(site: Site, ann:
         await order(channels, "processor", 60)  # its limit is 4 s of processor time
         await until(lambda: lost(ann, kernel), 60, site.log)
     assert "its kernel ended" in json.loads((await ann.ask(f"place/{kernel}"))[1])["reason"]
+
+
+@pytest.mark.campaign  # the hub looks after its services every 30 s
+async def test_without_its_fork_server_the_service_starts_anew(site: Site, ann: Guest) -> None:
+    async with ann.channels(await ann.open("holes")) as channels:
+        answer = await order(channels, "where")
+        os.kill(ast.literal_eval(json.loads(await channels.changed(answer, "value", bool))[1])[3], signal.SIGKILL)
+    ann.kernels.clear()
+    await until(lambda: ann.answers(site.base, 302), 60, site.log)  # the login of before is not known to the new service
+    await ann.gallery()
+    assert await ann.open("slider")
 
 
 async def lost(guest: Guest, kernel: str) -> bool:

@@ -1,14 +1,17 @@
 """When a kernel is given back, and what the guest is told."""
 
+import asyncio
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from emkit_hub.dashboards import warden
+from emkit_hub.dashboards.kernels import ForkServer
 from emkit_hub.dashboards.places import Claim
 from emkit_hub.dashboards.settings import DashboardSettings
-from emkit_hub.dashboards.warden import Usage, broken_rule, folder_bytes, usage_by_session
+from emkit_hub.dashboards.warden import Usage, Warden, broken_rule, folder_bytes, usage_by_session
 
 SETTINGS = DashboardSettings(cull_s=600, closed_s=20, unseen_s=60, age_s=7200, memory_gb=1, disk_gb=1, processes=4)
 NOW = 10_000.0
@@ -34,6 +37,38 @@ FITS = Usage(memory=2**29, processes=4)
 )
 def test_rules(claim: Claim, idle_s: float, used: Usage, disk: int, reason: str) -> None:
     assert broken_rule(SETTINGS, claim, NOW, idle_s, used, disk) == reason
+
+
+class Server(ForkServer):
+    """A fork server that has not ended."""
+
+    def __init__(self) -> None:
+        pass
+
+    def ended(self) -> bool:
+        return False
+
+
+class FailingRounds(Warden):
+    """A warden whose rounds go as they are told: `x` fails, `.` passes."""
+
+    def __init__(self, rounds: str) -> None:
+        self.rounds = list(rounds)
+        self._server = Server()
+
+    async def round(self) -> None:
+        if self.rounds.pop(0) == "x":
+            raise KeyError("a kernel that went away")
+
+
+def test_a_failed_round_is_told_and_many_in_a_row_end_the_warden(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(warden, "ROUND_S", 0.0)
+    failing = FailingRounds("x.xxxx.xxxxx.")
+    with pytest.raises(KeyError):
+        asyncio.run(failing.run())
+    assert failing.rounds == ["."] and caplog.text.count("the round of the warden failed") == 10
 
 
 def test_a_session_is_measured_with_all_its_processes() -> None:

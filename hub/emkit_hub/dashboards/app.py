@@ -91,10 +91,9 @@ class Dashboards(Voila):
         host = ExtensionHost(self.app, self.config)
         self.kernel_manager.kernel_environment = self.kernel_environment | load_extensions(self.site.extensions, host)
         self.kernel_manager.allowed_message_types = list(MESSAGES)
-        self._warden = asyncio.get_event_loop().create_task(Warden(self.site, settings["pool"], self.kernel_manager).run())
-        self._warden.add_done_callback(
-            lambda _: self.ioloop.stop()
-        )  # without it nothing is given back: end, and let the hub start anew
+        warden = Warden(self.site, settings["pool"], self.kernel_manager, ForkProvisioner.server)
+        self._warden = asyncio.get_event_loop().create_task(warden.run())
+        self._warden.add_done_callback(lambda _: self.ioloop.stop())  # nothing would be given back: end, and the hub starts anew
         themes = {"themes_url": "/voila/api/themes", "path": self.themes_dir, "labextensions_path": self.labextensions_path}
         routes: list[Any] = [
             ("", handlers.GalleryPage),

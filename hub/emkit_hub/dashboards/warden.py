@@ -1,6 +1,7 @@
 """The round every few seconds: which kernels are given back, and why."""
 
 import asyncio
+import logging
 import os
 import resource
 from collections import defaultdict
@@ -10,12 +11,14 @@ from typing import Any
 
 from jupyter_server._tz import utcnow
 
-from emkit_hub.dashboards.kernels import Kernels
+from emkit_hub.dashboards.kernels import ForkServer, Kernels
 from emkit_hub.dashboards.places import Claim
 from emkit_hub.dashboards.pool import Pool
 from emkit_hub.dashboards.settings import DashboardSettings
 
 ROUND_S = 2.0
+MOST_FAILURES = 5
+log = logging.getLogger(__name__)
 _PAGE = resource.getpagesize()
 
 
@@ -74,16 +77,26 @@ def broken_rule(settings: DashboardSettings, claim: Claim, now_s: float, idle_s:
 class Warden:
     """Gives back what is closed, idle, too old, too big or dead, then fills the pool."""
 
-    def __init__(self, settings: DashboardSettings, pool: Pool, kernels: Kernels) -> None:
+    def __init__(self, settings: DashboardSettings, pool: Pool, kernels: Kernels, server: ForkServer) -> None:
         self._settings = settings
         self._pool = pool
         self._kernels = kernels
+        self._server = server
 
     async def run(self) -> None:
-        """Until cancelled."""
-        while True:
-            await self.round()
+        """Until the fork server ends, and every kernel with it. A failed round is told and followed by another, a few times."""
+        failed = 0
+        while not self._server.ended():
+            done = asyncio.ensure_future(self.round())
+            await asyncio.wait([done])
+            error = done.exception()
+            failed = failed + 1 if error else 0
+            if error:
+                log.error("the round of the warden failed, %d of %d", failed, MOST_FAILURES, exc_info=error)
+            if error and failed == MOST_FAILURES:
+                raise error
             await asyncio.sleep(ROUND_S)
+        log.error("the fork server has ended, and with it all kernels")
 
     async def round(self) -> None:
         """One round."""
@@ -113,8 +126,9 @@ class Warden:
             return ""  # given back while the round was at another one
         if rendering.finished and not await self._alive(kernel_id):
             return "its kernel ended: it used too much memory or processor time, or failed"
-        if kernel_id not in self._kernels:
+        session = self._kernels.sessions.get(kernel_id)
+        if session is None:
             return ""  # still on its way
-        used = usage.get(self._kernels.sessions.get(kernel_id, -1), Usage())
+        used = usage.get(session, Usage())
         idle_s = (utcnow() - self._kernel(kernel_id).last_activity).total_seconds()
         return broken_rule(self._settings, claim, self._pool.places.clock(), idle_s, used, disk)
