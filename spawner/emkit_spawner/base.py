@@ -230,9 +230,10 @@ class JobSpawner(BatchSpawnerBase):
         await self._reported.wait()
         self.steps.add(60, f"Server is starting at port {self.port}")
         certificates = make_ssl_context(*(self.user.settings.get(f"internal_ssl_{part}") for part in ("key", "cert", "ca")))
-        url = f"{'https' if self.internal_ssl else 'http'}://{fmt_ip_url(self.ip)}:{self.port}{self.server.base_url}api"
+        scheme = "https" if self.internal_ssl else "http"
         async with aiohttp.ClientSession() as session:
             while True:
+                url = f"{scheme}://{fmt_ip_url(self.ip)}:{self.port}{self.server.base_url}api"  # a requeued job has another port
                 try:
                     async with session.get(url, ssl=certificates or True, allow_redirects=False):
                         return
@@ -244,6 +245,15 @@ class JobSpawner(BatchSpawnerBase):
         self.port = port
         self._save()
         self._reported.set()
+
+    async def move(self) -> None:
+        """The server's job was requeued and has reported anew: the database learns where it runs now."""
+        async with asyncio.timeout(self.start_timeout):
+            while (status := await self._status()).state is not State.RUNNING:
+                await asyncio.sleep(self.startup_poll_interval)
+        self.ip = status.host
+        self.server.ip, self.server.port = self.ip, self.port
+        self._save()
 
     async def progress(self) -> AsyncIterator[Event]:
         async for event in self.steps.follow():

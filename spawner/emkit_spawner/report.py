@@ -13,7 +13,7 @@ LOWEST_PORT = 1024
 class JobReportHandler(APIHandler):
     """POST {"job": NAME, "port": PORT} with the job's own token."""
 
-    def post(self) -> None:
+    async def post(self) -> None:
         spawner = self._spawner()
         body = self.get_json_body()
         if not isinstance(body, dict) or set(body) != {"job", "port"}:
@@ -24,6 +24,9 @@ class JobReportHandler(APIHandler):
         if body["job"] != spawner.job_name:
             raise web.HTTPError(403, "This token belongs to another job.")
         spawner.take_port(port)
+        if spawner.ready:  # its job was requeued, and serves from another place
+            await spawner.move()
+            await self.proxy.add_user(spawner.user, spawner.name)
         self.set_status(204)
 
     def _spawner(self) -> JobSpawner:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import requests
 
 from tests.slurm.cluster import Cluster
 from tests.spawner.plain_hub import PlainHub, plain_hub
@@ -45,6 +46,23 @@ def test_a_server_is_a_job_with_what_the_site_asked_for(hub: PlainHub, cluster: 
     assert told["JUPYTERHUB_API_TOKEN"] not in shown
     assert hub.call("DELETE", "/users/ann/server").status_code in (202, 204)
     cluster.until(lambda: not cluster.run("squeue", "--noheader"), "the job is cancelled")
+
+
+def test_a_server_whose_job_is_requeued_is_found_where_it_runs_now(hub: PlainHub, cluster: Cluster) -> None:
+    hub.call("POST", "/users/eve")
+    assert hub.call("POST", "/users/eve/server").status_code in (201, 202)
+    before = hub.told("eve")
+    cluster.run("scontrol", "requeue", before["SLURM_JOB_ID"])
+
+    def again() -> bool:
+        try:
+            return bool(hub.told("eve").get("SLURM_RESTART_COUNT"))
+        except requests.RequestException:  # the hub's own page, while nothing serves there
+            return False
+
+    cluster.until(again, "the server serves again")
+    assert hub.told("eve")["SLURM_JOB_ID"] == before["SLURM_JOB_ID"]
+    assert hub.call("DELETE", "/users/eve/server").status_code in (202, 204)
 
 
 @pytest.mark.parametrize(
