@@ -12,7 +12,7 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -174,8 +174,9 @@ class SlurmScheduler:
         environment = {**job.environment, JOB_VARIABLE: job.name}
         script = job.script if job.script.startswith("#!") else f"#!/bin/bash\n{job.script}"
         command = [
-            *self._as_user(environment), "sbatch", "--parsable", f"--job-name={job.name}", f"--chdir={job.folder}",
-            f"--output={self.log}", f"--export={','.join(environment)}", *options(job.resources),
+            *_as_user(self.user if self.sudo else None, environment),
+            "sbatch", "--parsable", f"--job-name={job.name}", f"--chdir={job.folder}", f"--output={self.log}",
+            f"--export={','.join(environment)}", *options(job.resources),
         ]  # fmt: skip
         inherited = {**os.environ, **self.slurm.environment}
         needed = {name: value for name, value in inherited.items() if name in ("PATH", "SLURM_CONF")}
@@ -193,7 +194,8 @@ class SlurmScheduler:
         if not JOB_ID.fullmatch(job_id):
             return
         try:
-            await self.slurm.run(*self._as_user(self.slurm.environment), "scancel", job_id)
+            owner = (await self.slurm.show(job_id))["UserId"].partition("(")[0] if self.sudo else None
+            await self.slurm.run(*_as_user(owner, self.slurm.environment), "scancel", job_id)
         except CommandError as error:
             if NO_SUCH_JOB not in str(error):
                 raise
@@ -224,12 +226,13 @@ class SlurmScheduler:
     async def find(self, prefix: str) -> dict[str, str]:
         return await self.slurm.named(prefix)
 
-    def _as_user(self, environment: Mapping[str, str]) -> Sequence[str]:
-        """What stands before a command that runs as the job's user."""
-        if not self.sudo or self.user is None:
-            return ()
-        kept = [name for name in ("SLURM_CONF", *environment) if name != "PATH"]
-        return ("sudo", "--non-interactive", f"--user={self.user}", f"--preserve-env={','.join(dict.fromkeys(kept))}", "--")
+
+def _as_user(user: str | None, environment: Iterable[str]) -> Sequence[str]:
+    """What stands before a command that runs as this account; nothing for the caller's own."""
+    if user is None:
+        return ()
+    kept = [name for name in ("SLURM_CONF", *environment) if name != "PATH"]
+    return ("sudo", "--non-interactive", f"--user={user}", f"--preserve-env={','.join(dict.fromkeys(kept))}", "--")
 
 
 def options(resources: Resources) -> list[str]:

@@ -24,7 +24,7 @@ from emkit_jobs.scheduler import Job, Scheduler, SchedulerError, State, Status
 from emkit_jobs.script import SESSION, Verbatim, render
 from jupyterhub import orm
 from jupyterhub.utils import fmt_ip_url, make_ssl_context
-from traitlets import Dict, Unicode, default, validate
+from traitlets import Dict, Float, Unicode, default, validate
 
 from emkit_spawner import requested
 from emkit_spawner.form import options, page
@@ -58,6 +58,8 @@ class JobSpawner(BatchSpawnerBase):
         shlex.join([sys.executable, "-m", "emkit_spawner.singleuser"]),
         help="The command before the server's own: it picks the port and reports it to the hub.",
     ).tag(config=True)
+
+    sweep_s = Float(30.0, help="Seconds between two looks for jobs of this hub that no server owns any more.").tag(config=True)
 
     job_name = Unicode()
     token_id: int | None = None  # of the token that the present job holds
@@ -183,7 +185,7 @@ class JobSpawner(BatchSpawnerBase):
         self._running, self._reported = asyncio.Event(), asyncio.Event()
         job = self.job()
         scheduler = self.scheduler()
-        await self._cancel_orphans(scheduler)
+        self._keep_sweeping()
         self.job_name, self.job_id = job.name, ""
         self.token_id = orm.APIToken.find(self.db, self.api_token).id
         self._save()
@@ -266,6 +268,7 @@ class JobSpawner(BatchSpawnerBase):
     # --- its life
 
     async def poll(self) -> int | None:
+        self._keep_sweeping()
         if self._submitting:
             return None
         if self.job_name and not self.job_id:  # the hub was killed while it submitted
@@ -279,8 +282,13 @@ class JobSpawner(BatchSpawnerBase):
         return status.exit_code or 0
 
     async def stop(self, now: bool = False) -> None:
-        if self.job_id:
+        if not self.job_id:
+            return
+        try:
             await self.scheduler().cancel(self.job_id)
+        except SchedulerError as error:
+            # the server counts as stopped, its job is owned by nobody from now on: the sweep ends it
+            self.log.warning("Job %s could not be cancelled, and will be tried again: %s", self.job_id, error)
 
     async def get_url(self) -> str:
         """For a server that was still starting when the hub was killed: wait for its report."""
@@ -293,16 +301,28 @@ class JobSpawner(BatchSpawnerBase):
             self.db.commit()
         return str(self.server.url)
 
-    async def _cancel_orphans(self, scheduler: Scheduler) -> None:
-        """Once in a hub's life: end jobs of this hub that no server in its database owns."""
-        if self.user.settings.setdefault("emkit_orphans_cancelled", False):
-            return
-        self.user.settings["emkit_orphans_cancelled"] = True
-        owned = {(spawner.state or {}).get("job_name") for spawner in self.db.query(orm.Spawner)}
-        for name, job_id in (await scheduler.find(self.job_prefix())).items():
-            if name not in owned:
-                self.log.warning("Cancelling job %s: it is this hub's, but no server owns it", job_id)
-                await scheduler.cancel(job_id)
+    def _keep_sweeping(self) -> None:
+        """One task in the hub, for as long as it lives."""
+        if "emkit_sweep" not in self.user.settings:
+            self.user.settings["emkit_sweep"] = asyncio.create_task(self._sweep())
+
+    async def _sweep(self) -> None:
+        """End the jobs of this hub that no server in its database owns: it was killed, or the scheduler was, at a bad moment.
+
+        The scheduler's own list is the ledger: what it does not confirm as gone is found again at the next round.
+        """
+        while True:
+            try:
+                scheduler = self.scheduler()
+                found = await scheduler.find(self.job_prefix())
+                owned = {(spawner.state or {}).get("job_name") for spawner in self.db.query(orm.Spawner)}
+                for name, job_id in found.items():
+                    if name not in owned:
+                        self.log.warning("Cancelling job %s: it is this hub's, but no server owns it", job_id)
+                        await scheduler.cancel(job_id)
+            except SchedulerError as error:
+                self.log.warning("Jobs that nobody owns are looked for again in %g s: %s", self.sweep_s, error)
+            await asyncio.sleep(self.sweep_s)
 
     # --- what the database keeps
 

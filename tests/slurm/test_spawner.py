@@ -1,6 +1,7 @@
 """Servers as jobs of a real Slurm, in a hub that knows nothing else of emkit."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +20,7 @@ c.SlurmSpawner.sudo = False
 c.SlurmSpawner.slurm_conf = {conf!r}
 c.SlurmSpawner.tick_s = 0.2
 c.SlurmSpawner.startup_poll_interval = 0.1
+c.SlurmSpawner.sweep_s = 1
 c.SlurmSpawner.profiles = {{
     "small": {{"title": "Small"}},
     "nowhere": {{"title": "Nowhere", "partition": "nowhere"}},
@@ -63,6 +65,19 @@ def test_a_server_whose_job_is_requeued_is_found_where_it_runs_now(hub: PlainHub
     cluster.until(again, "the server serves again")
     assert hub.told("eve")["SLURM_JOB_ID"] == before["SLURM_JOB_ID"]
     assert hub.call("DELETE", "/users/eve/server").status_code in (202, 204)
+
+
+def test_a_stop_while_slurm_is_down_leaks_no_job(hub: PlainHub, cluster: Cluster) -> None:
+    hub.call("POST", "/users/dan")
+    assert hub.call("POST", "/users/dan/server").status_code in (201, 202)
+    hub.told("dan")
+    cluster.end("slurmctld", signal.SIGTERM)
+    try:
+        assert hub.call("DELETE", "/users/dan/server").status_code in (202, 204)
+        cluster.until(lambda: not hub.call("GET", "/users/dan").json()["servers"], "the hub's server is gone")
+    finally:
+        cluster.start_controller()
+    cluster.until(lambda: not cluster.run("squeue", "--noheader"), "its job too")
 
 
 @pytest.mark.parametrize(
