@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,16 @@ def points(values: list[float]) -> list[float]:
     return [round(float(value), 2) for value in np.quantile(values, POINTS)]
 
 
+HEAD = f"{'size':>5} {'patches':>7}  {'apart':9}  {'SNR of patches':>18}  {'SNR of the whole':>18}  {'residual, px':>18}  seconds a pair"
+
+
+def line(row: dict[str, Any]) -> str:
+    """One row for people: the 10, 50 and 90 % points of each number."""
+    told = ["  ".join(f"{value:.1f}" for value in row[name][1:-1]) for name in ("snr", "whole_snr", "residual_px")]
+    spread = "  ".join(f"{text:>18}" for text in told)
+    return f"{row['size_px']:>5} {row['window_px']:>7}  {row['apart']!s:9}  {spread}  {row['seconds']:.2f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1024, 512, 256, 200, 128, 96, 64])
@@ -55,6 +66,7 @@ def main() -> None:
         sys.exit("EMKIT_DATA_DIR is not set: it names the folder of real data, see CONTRIBUTING.md")
     stacks = [sections(Path(named) / "vnc" / name / "raw") for name in ("stack1", "stack2")]
     rows = []
+    print(HEAD)
     for size in options.sizes:
         for apart in (1, 2, 3, 0):
             matches: list[Match] = []
@@ -71,7 +83,7 @@ def main() -> None:
                 "seconds": round((time.perf_counter() - began) / len(matches), 3),
             }
             rows.append(row)
-            print(json.dumps(row), flush=True)
+            print(line(row), flush=True)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
 
