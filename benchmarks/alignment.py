@@ -46,7 +46,8 @@ def points(values: list[float]) -> list[float]:
     return [round(float(value), 2) for value in np.quantile(values, POINTS)]
 
 
-HEAD = f"{'size':>5} {'patches':>7}  {'apart':9}  {'SNR of patches':>18}  {'SNR of the whole':>18}  {'residual, px':>18}  seconds a pair"
+COLUMNS = "".join(f"  {title:>18}" for title in ("SNR of patches", "SNR of the whole", "residual, px"))
+HEAD = f"{'size':>5} {'patches':>7}  {'apart':9}{COLUMNS}  seconds a pair"
 
 
 def line(row: dict[str, Any]) -> str:
