@@ -44,10 +44,8 @@ def journal_of(out: Path) -> Iterator[IO[str]]:
     """The journal of the run onto this output, for this process alone; gone once the run is whole."""
     path = out.with_name(f"unfinished-{out.name}.journal")
     with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PathError(f"out: another run is writing {out} now. Wait for it, cancel it, or choose another name.") from None
+        if not _locked(file):
+            raise PathError(f"out: another run is writing {out} now. Wait for it, cancel it, or choose another name.")
         if not out.exists() and _replaced(out).exists():
             _replaced(out).rename(out)
         try:
@@ -65,6 +63,15 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _locked(journal: IO[str]) -> bool:
+    """Take the lock; False where another run holds it, or held it at the moment of opening and has just ended."""
+    try:
+        fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return os.fstat(journal.fileno()).st_nlink > 0
 
 
 def _replaced(out: Path) -> Path:

@@ -22,7 +22,7 @@ from typing import Any, ParamSpec, TypeVar, cast, get_args
 
 from emkit.errors import ParameterError
 from emkit.params import Call, Reads
-from emkit.provenance import Run, fingerprint, size_of, write_record
+from emkit.provenance import Run, fingerprint, size_of, versions, write_record
 from emkit.run.folder import new_run_folder
 from emkit.run.output import journal_of, place, remove, unfinished
 from emkit.run.plan import PeakMemory, Plan, gate
@@ -124,7 +124,7 @@ def _plan(body: Body[Any]) -> Plan:
 def _identity(call: Call) -> str:
     """One line that is equal for two runs if the second may go on with what the first has done."""
     inputs = {str(path): fingerprint(path) for _, path in call.paths(Reads)}
-    return json.dumps([call.function.__name__, call.as_json(), inputs], sort_keys=True)
+    return json.dumps([call.function.__name__, call.as_json(), inputs, versions()], sort_keys=True)
 
 
 def result_json(call: Call, result: Any) -> bytes:
