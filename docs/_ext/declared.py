@@ -31,6 +31,11 @@ def shown(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
+def toml(value: Any) -> str:
+    """As a settings file says it; a default of a kind that TOML lacks, in words."""
+    return json.dumps(value) if isinstance(value, str | bool | int | float | tuple | list) else shown(value)
+
+
 def word(parameter: Parameter) -> str:
     """How the parameter is written on the command line."""
     if parameter.positional:
@@ -53,7 +58,7 @@ def step_lines(name: str) -> list[str]:
 
 
 def command_lines(name: str, parser: argparse.ArgumentParser) -> list[str]:
-    return [f"## {name}", "", "```text", *parser.format_help().splitlines(), "```", ""]
+    return [f"### {name}", "", "```text", *parser.format_help().splitlines(), "```", ""]
 
 
 def field_rows(model: type[BaseModel]) -> list[str]:
@@ -61,7 +66,8 @@ def field_rows(model: type[BaseModel]) -> list[str]:
     for name, field in model.model_fields.items():
         value = field.default
         plain = value is not PydanticUndefined and not isinstance(value, BaseModel) and value not in (None, "", (), {})
-        rows.append(f"| `{name}` | {f'`{shown(value)}`' if plain else ''} | {cell(field.description or '')} |")
+        said = "A table, see below." if isinstance(value, BaseModel) else field.description or ""
+        rows.append(f"| `{name}` | {f'`{toml(value)}`' if plain else ''} | {cell(said)} |")
     return rows
 
 
