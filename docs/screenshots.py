@@ -94,7 +94,7 @@ async def take(folder: Path) -> None:
     def save(name: str, png: bytes) -> None:
         file, whole = folder / f"{name}.png", Image.open(BytesIO(png)).convert("RGB")
         whole.thumbnail(LARGEST_PX)
-        whole.quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
+        whole.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(file, optimize=True)
         print(f"{file}  {whole.width} x {whole.height}  {file.stat().st_size // 1024} kB")
 
     with tempfile.TemporaryDirectory() as data:
