@@ -24,7 +24,7 @@ from emkit.io.omezarr import (
     write_block,
 )
 from emkit.io.precomputed import check_writable, create_precomputed, writable_levels, write_scale_block
-from emkit.io.sections import create_section, fill_section, open_stack
+from emkit.io.sections import create_section, fill_section, open_stack, ranges
 from emkit.io.spool import Spool
 from emkit.model import Shape, SizeNm, VolumeKind
 from emkit.params import Positive, Reads, Unit, Writes
@@ -52,6 +52,12 @@ class ConvertReport:
     dtype: str
     voxel_size_nm: SizeNm
     gaps: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        z, y, x = self.shape
+        size = " x ".join(f"{nm:g}" for nm in self.voxel_size_nm)
+        told = f"{self.source_format}, {self.kind}: {z} x {y} x {x} voxels (z, y, x) of {size} nm, {self.dtype}"
+        return told + (f"; missing sections: {ranges(self.gaps)}" if self.gaps else "")
 
 
 @step

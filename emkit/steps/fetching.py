@@ -41,6 +41,10 @@ class FetchReport:
     voxel_size_nm: SizeNm
     licence: str
 
+    def __str__(self) -> str:
+        size = " x ".join(f"{nm:g}" for nm in self.voxel_size_nm)
+        return f"{self.files} sections of {self.dataset}, voxels of {size} nm (z, y, x).\n\n{self.licence}"
+
 
 @step
 def fetch_data(

@@ -1,6 +1,7 @@
 """A synthetic stack to try things on, with the true answer beside it. Axis order is (z, y, x); points are (y, x), px."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,19 @@ from emkit.transforms import Rows
 TRUTH = "truth.json"
 
 
+@dataclass(frozen=True)
+class PhantomReport:
+    """The truth: for each section the map from px of the specimen to px of the section, points (y, x)."""
+
+    size_px: int
+    affines: tuple[Rows, ...]
+    bad: tuple[int, ...]
+
+    def __str__(self) -> str:
+        told = f"{len(self.affines)} sections of {self.size_px} x {self.size_px} px, each displaced as {TRUTH} tells"
+        return told + (f"; showing an unrelated place: {', '.join(map(str, self.bad))}" if self.bad else "")
+
+
 @step
 def make_phantom(
     *,
@@ -26,11 +40,10 @@ def make_phantom(
     jitter: Annotated[float, Ge(0), Le(3)] = 1.0,
     bad: tuple[Annotated[int, Ge(0)], ...] = (),
     seed: Annotated[int, Ge(0)] = 1,
-) -> Body[tuple[Rows, ...]]:
+) -> Body[PhantomReport]:
     """Make synthetic serial sections whose true alignment is known.
 
-    Writes one TIFF a section, displaced by a random affine each, and the true affines as truth.json; returns them:
-    for each section the map from px of the specimen to px of the section, points (y, x).
+    Writes one TIFF a section, displaced by a random affine each, and the true affines as truth.json; returns them.
 
     Parameters
     ----------
@@ -61,7 +74,7 @@ def make_phantom(
     about = "specimen px to section px; points (y, x), pixel centres at integers"
     listed = [{"file": name, "affine": rows, "bad": z in bad} for z, (name, rows) in enumerate(zip(names, truth, strict=True))]
     (out / TRUTH).write_text(json.dumps({"affine": about, "seed": seed, "jitter": jitter, "sections": listed}, indent=1) + "\n")
-    return truth
+    return PhantomReport(size_px, truth, bad)
 
 
 def draw_section(phantom: SectionPhantom, z: int, file: Path) -> None:

@@ -27,7 +27,7 @@ def test_sections_can_be_read_and_their_truth_lies_beside_them(tmp_path: Path) -
     told = json.loads((tmp_path / "phantom" / "truth.json").read_text())
     assert [section["file"] for section in told["sections"]] == [file.path.name for file in stack.files]
     assert [section["bad"] for section in told["sections"]].index(True) == 3
-    for section, rows, affine in zip(told["sections"], truth, phantom.affines, strict=True):
+    for section, rows, affine in zip(told["sections"], truth.affines, phantom.affines, strict=True):
         assert section["affine"] == [list(row) for row in rows] == [list(row) for row in affine.rows]
 
 
