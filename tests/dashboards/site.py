@@ -162,7 +162,10 @@ class Guest:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.kernels: list[str] = []
-        self.http = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True), timeout=aiohttp.ClientTimeout(total=120))
+        # the proxy closes an idle connection after 5 s: one that is about to be closed must not be used for a POST
+        connector = aiohttp.TCPConnector(keepalive_timeout=3)
+        jar, patience = aiohttp.CookieJar(unsafe=True), aiohttp.ClientTimeout(total=120)
+        self.http = aiohttp.ClientSession(connector=connector, cookie_jar=jar, timeout=patience)
 
     async def __aenter__(self) -> Self:
         return self
