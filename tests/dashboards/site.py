@@ -162,8 +162,8 @@ class Guest:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.kernels: list[str] = []
-        # the proxy closes an idle connection after 5 s: one that is about to be closed must not be used for a POST
-        connector = aiohttp.TCPConnector(keepalive_timeout=3)
+        # the proxy closes idle connections when it likes, and a POST that meets the closing is not repeated by aiohttp
+        connector = aiohttp.TCPConnector(force_close=True)
         jar, patience = aiohttp.CookieJar(unsafe=True), aiohttp.ClientTimeout(total=120)
         self.http = aiohttp.ClientSession(connector=connector, cookie_jar=jar, timeout=patience)
 
