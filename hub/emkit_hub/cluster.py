@@ -124,8 +124,11 @@ class Cluster:
                 self.start()
                 self.until(self._no_jobs_left, "no jobs left")
         finally:
-            for name in [*self.daemons]:
-                self.end(name, signal.SIGTERM)  # by force the controller would forget what it had not yet written down
+            self.daemons = self._living()
+            for pid in self.daemons.values():
+                os.kill(pid, signal.SIGTERM)  # by force the controller would forget what it had not yet written down
+            self.until(lambda: not self._living(), "the daemons gone")
+            self.daemons = {}
 
     def _no_jobs_left(self) -> bool:
         """A job may submit another one while it is cancelled: so they are asked for again and again."""
