@@ -127,7 +127,7 @@ class Cluster:
             self.daemons = self._living()
             for pid in self.daemons.values():
                 os.kill(pid, signal.SIGTERM)  # by force the controller would forget what it had not yet written down
-            self.until(lambda: not self._living(), "the daemons gone")
+            self.until(lambda: not any(map(_exists, self.daemons.values())), "the daemons gone")
             self.daemons = {}
 
     def _no_jobs_left(self) -> bool:
@@ -141,7 +141,7 @@ class Cluster:
         """End one daemon, and wait until it is gone."""
         pid = self.daemons.pop(name)
         os.kill(pid, number)
-        self.until(lambda: not Path(f"/proc/{pid}").exists(), f"{name} gone")
+        self.until(lambda: not _exists(pid), f"{name} gone")
 
     def run(self, *command: str) -> str:
         """What one of Slurm's commands prints."""
@@ -197,6 +197,10 @@ class Cluster:
                 raise ClusterError(f"{name} does not start: {said.read().strip() or f'exit code {done.returncode}'}")
         self.until(lambda: file.exists() and file.read_text().strip().isdigit(), f"{name} writes {file}")
         self.daemons[name] = int(file.read_text())
+
+
+def _exists(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
 
 
 def _program(name: str) -> str:
