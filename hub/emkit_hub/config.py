@@ -75,18 +75,21 @@ def _first_page(handler: Any) -> str:
 
 
 def _servers(c: Config, settings: Settings, folder: DataFolder) -> None:
-    home = settings.lab.home or folder.home
+    home = str(settings.lab.home or (folder.home if settings.one_account else ""))  # empty: each account's own
     c.JupyterHub.spawner_class = settings.spawner
     c.JobSpawner.profiles = {name: profile.model_dump() for name, profile in settings.profiles.items()}
-    c.JobSpawner.home_folder = str(home)
+    c.JobSpawner.home_folder = home
     c.JobSpawner.req_prologue = (
-        settings.lab.prologue + "\n" + install_notebooks(template_folders(settings, folder), home, settings.lab.notebook)
+        settings.lab.prologue + "\n" + install_notebooks(template_folders(settings, folder), settings.lab.notebook)
     )
     c.JobSpawner.req_epilogue = settings.lab.epilogue
     c.LocalSpawner.jobs_folder = str(folder.jobs)
+    c.SlurmSpawner.slurm_conf = str(settings.slurm.conf or "")
+    c.SlurmSpawner.sudo = settings.slurm.sudo
+    c.SlurmSpawner.ip = settings.slurm.listen
     c.Spawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
     c.Spawner.args = ["--allow-root"] if os.geteuid() == 0 else []
-    c.Spawner.notebook_dir = str(home)
+    c.Spawner.notebook_dir = home
     c.Spawner.default_url = f"/lab/tree/{settings.lab.notebook}" if settings.lab.notebook else "/lab"
     c.Spawner.environment = {"JUPYTER_CONFIG_PATH": str(LAB_CONFIG)}
     c.Spawner.poll_interval = 5
@@ -97,15 +100,15 @@ def template_folders(settings: Settings, folder: DataFolder) -> tuple[Path, ...]
     return (*settings.dashboards.folders, *(path for path in (NOTEBOOKS, folder.dashboards) if path.is_dir()))
 
 
-def install_notebooks(folders: tuple[Path, ...], home: Path, first: str) -> str:
-    """Shell text that brings copies of the curated notebooks into `home`.
+def install_notebooks(folders: tuple[Path, ...], first: str) -> str:
+    """Shell text that brings copies of the curated notebooks into the job's HOME.
 
     The server waits for it only when the notebook `first`, which it opens with, is not there yet. A full disk must not keep the
     user out.
     """
-    command = ["nice", str(Path(sys.executable).with_name("emkit")), "install-notebooks", *map(str, folders), "--into", str(home)]
-    opened = shlex.quote(str(home / first))
-    return f"""install_notebooks() {{ {shlex.join(command)} || echo 'The curated notebooks could not be copied: see above.' >&2; }}
+    program = ["nice", str(Path(sys.executable).with_name("emkit")), "install-notebooks", *map(str, folders), "--into"]
+    command, opened = f'{shlex.join(program)} "$HOME"', f'"$HOME"/{shlex.quote(first)}'
+    return f"""install_notebooks() {{ {command} || echo 'The curated notebooks could not be copied: see above.' >&2; }}
 if [[ -f {opened} ]]; then install_notebooks & else install_notebooks; fi"""
 
 

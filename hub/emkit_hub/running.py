@@ -14,7 +14,7 @@ from pathlib import Path
 
 import aiohttp
 from emkit_jobs.local import LocalScheduler
-from emkit_jobs.scheduler import Job, State
+from emkit_jobs.scheduler import Job, Scheduler, State
 from emkit_jobs.script import SESSION, Verbatim, render
 
 from emkit_hub import proxy
@@ -30,15 +30,20 @@ class HubError(RuntimeError):
 
 
 class RunningHub:
-    """`async with RunningHub(folder, port) as hub` brings both up; leaving it ends them and, with them, all servers."""
+    """`async with RunningHub(folder, port) as hub` brings both up; leaving it ends them and, with them, all servers.
 
-    def __init__(self, folder: DataFolder, port: int, *, environment: dict[str, str] | None = None) -> None:
+    `servers`: where these are jobs; None: of this machine, in the data folder.
+    """
+
+    def __init__(
+        self, folder: DataFolder, port: int, *, environment: dict[str, str] | None = None, servers: Scheduler | None = None
+    ) -> None:
         self.folder = folder
         self.port = port
         self.url = f"http://{HOST}:{port}"
         self.environment = environment or {}
         self.services = LocalScheduler(folder.services, grace_s=15.0)
-        self.servers = LocalScheduler(folder.jobs)
+        self.servers = servers or LocalScheduler(folder.jobs)
         self._jobs: dict[str, str] = {}  # "hub" and "proxy" → job
 
     async def __aenter__(self) -> "RunningHub":

@@ -43,12 +43,28 @@ class LabSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    home: Path | None = Field(default=None, description="Folder it opens, and its HOME; default: `home` in the data folder.")
+    home: Path | None = Field(
+        default=None,
+        description="Folder it opens, and its HOME; may hold `{username}`. "
+        "Default: `home` in the data folder in one-account mode, else each account's own home.",
+    )
     notebook: str = Field(
         default="align_sections.ipynb", description="Curated notebook it opens with; empty: Lab's own start page."
     )
     prologue: str = Field(default="", description="Shell text before the server starts, as the user.")
     epilogue: str = Field(default="", description="Shell text after it has ended.")
+
+
+class SlurmSettings(BaseModel):
+    """The section `[slurm]`, for `spawner = "emkit-slurm"`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    conf: Path | None = Field(default=None, description="Slurm's configuration file, where it is not at its usual place.")
+    sudo: bool = Field(
+        default=True, description="Submit and cancel as the user, who needs a Unix account; false: under the hub's own account."
+    )
+    listen: str = Field(default="0.0.0.0", description="Address that servers listen at on their nodes.")
 
 
 class Settings(BaseModel):
@@ -63,6 +79,7 @@ class Settings(BaseModel):
     )
     profiles: Mapping[str, Profile] = Field(default_factory=whole_machine, description="What users choose from, the default first.")
     lab: LabSettings = LabSettings()
+    slurm: SlurmSettings = SlurmSettings()
     dashboards: DashboardSettings = DashboardSettings()
     dashboards_account: str = Field(
         default="", description="Unix account of the dashboards, for a hub run by root; empty: the hub's own."
