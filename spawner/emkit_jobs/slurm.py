@@ -12,7 +12,7 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -174,7 +174,7 @@ class SlurmScheduler:
         environment = {**job.environment, JOB_VARIABLE: job.name}
         script = job.script if job.script.startswith("#!") else f"#!/bin/bash\n{job.script}"
         command = [
-            *_as_user(self.user if self.sudo else None, environment),
+            *_as_user(self.user if self.sudo else None, "--preserve-env"),
             "sbatch", "--parsable", f"--job-name={job.name}", f"--chdir={job.folder}", f"--output={self.log}",
             f"--export={','.join(environment)}", *options(job.resources),
         ]  # fmt: skip
@@ -195,7 +195,7 @@ class SlurmScheduler:
             return
         try:
             owner = (await self.slurm.show(job_id))["UserId"].partition("(")[0] if self.sudo else None
-            await self.slurm.run(*_as_user(owner, self.slurm.environment), "scancel", job_id)
+            await self.slurm.run(*_as_user(owner, "--preserve-env=SLURM_CONF"), "scancel", job_id)
         except CommandError as error:
             if NO_SUCH_JOB not in str(error):
                 raise
@@ -227,12 +227,13 @@ class SlurmScheduler:
         return await self.slurm.named(prefix)
 
 
-def _as_user(user: str | None, environment: Iterable[str]) -> Sequence[str]:
-    """What stands before a command that runs as this account; nothing for the caller's own."""
-    if user is None:
-        return ()
-    kept = [name for name in ("SLURM_CONF", *environment) if name != "PATH"]
-    return ("sudo", "--non-interactive", f"--user={user}", f"--preserve-env={','.join(dict.fromkeys(kept))}", "--")
+def _as_user(user: str | None, kept: str) -> Sequence[str]:
+    """What stands before a command that runs as this account; nothing for the caller's own.
+
+    sudo writes the values of variables that are named to it into the system's log, but not those of an environment that it keeps
+    as a whole: a job's token must go the second way, and then nothing of the hub's own environment may be in it.
+    """
+    return () if user is None else ("sudo", "--non-interactive", f"--user={user}", kept, "--")
 
 
 def options(resources: Resources) -> list[str]:
