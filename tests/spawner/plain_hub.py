@@ -32,16 +32,18 @@ c.Spawner.poll_interval = 1
 # A server of twenty lines, which starts in a moment and tells what it was given
 STUB = """
 import json, os, resource
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
 from urllib.parse import urlsplit
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
         self.send_header("X-JupyterHub-Version", "6.1.1")
         self.end_headers()
-        told = {"memory": resource.getrlimit(resource.RLIMIT_DATA)[0], "cpus": len(os.sched_getaffinity(0)), **os.environ}
+        told = {"pid": os.getpid(), "memory": resource.getrlimit(resource.RLIMIT_DATA)[0], "cpus": len(os.sched_getaffinity(0)), **os.environ}
         self.wfile.write(json.dumps(told).encode())
-HTTPServer(("127.0.0.1", urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"]).port), Handler).serve_forever()
+url = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
+ThreadingTCPServer((url.hostname, url.port), Handler).serve_forever()
 """
 
 

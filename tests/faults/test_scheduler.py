@@ -1,0 +1,113 @@
+"""Faults of the scheduler: it does not answer, it refuses, it is restarted, it takes a job back."""
+
+import signal
+
+import pytest
+
+from tests.faults.commands import QUERIES
+from tests.faults.site import Site
+
+pytestmark = pytest.mark.hub
+
+
+@pytest.mark.parametrize("how", ["fails", "hangs"])
+def test_query(site: Site, how: str, campaign: bool) -> None:
+    """Scheduler query fails for 30 s"""
+    ann, bob = site.person(), site.person()
+    before = ann.start()
+    with site.faults.failing(*QUERIES) if how == "fails" else site.faults.holding(*QUERIES):
+        asked = len(site.faults.calls("squeue"))
+        assert bob.press_start().status_code == 202
+        # as many questions as need to fail for somebody to draw the wrong conclusion
+        site.until(lambda: len(site.faults.calls("squeue")) > asked + (4 if how == "fails" else 0), "it is asked", 60)
+        began = site.faults.calls("squeue")[asked]
+        if campaign:
+            site.until(lambda: site.faults.calls("squeue")[-1] > began + 30, "30 s of it", 90)
+        assert ann.seen() == before
+    ann.keeps(before)
+    assert bob.outcome().get("ready")
+    ann.is_not_stuck()
+    bob.is_not_stuck()
+
+
+def test_controller_down_at_stop(site: Site) -> None:
+    """Scheduler down at stop"""
+    ann = site.person()
+    ann.start()
+    site.cluster.end("slurmctld", signal.SIGTERM)  # by force it would forget what it had not yet written down
+    ann.stop()
+    site.cluster.start_controller()
+    site.no_orphans()
+    ann.is_not_stuck()
+
+
+def test_controller_restarted(site: Site) -> None:
+    """slurmctld restarted"""
+    ann, bob = site.person(), site.person()
+    before = ann.start()
+    site.cluster.end("slurmctld", signal.SIGTERM)
+    asked = len(site.faults.calls("squeue"))
+    told = bob.refused()
+    assert told is not None and "slurm" in told.lower()
+    site.until(lambda: len(site.faults.calls("squeue")) > asked + 1, "it is asked", 60)
+    site.cluster.start_controller()
+    ann.keeps(before)
+    bob.is_not_stuck()
+    ann.is_not_stuck()
+
+
+def test_munge_down(site: Site) -> None:
+    """munged down"""
+    ann, bob = site.person(), site.person()
+    before = ann.start()
+    site.cluster.end("munged")
+    asked = len(site.faults.calls("squeue"))
+    told = bob.refused()
+    assert told is not None and ("munge" in told.lower() or "did not answer" in told)
+    site.until(lambda: len(site.faults.calls("squeue")) > asked + 1, "it is asked", 60)
+    site.cluster.start_munge()
+    ann.keeps(before)
+    bob.is_not_stuck()
+    ann.is_not_stuck()
+
+
+def test_refused(site: Site) -> None:
+    """Submission refused"""
+    ann = site.person()
+    told = ann.refused(site.contender.refused)
+    assert told is not None and "invalid partition specified: nowhere" in told
+    assert site.jobs() == set()
+    ann.is_not_stuck()  # the options that were refused are not repeated
+
+
+def test_job_dies(site: Site) -> None:
+    """Job dies before its port"""
+    ann = site.person()
+    ann.on_start.write_text("die")
+    told = ann.refused()
+    assert told is not None and "no licence left" in told
+    ann.on_start.unlink()
+    ann.is_not_stuck()
+
+
+def test_requeued(site: Site) -> None:
+    """Job requeued while its server runs"""
+    ann = site.person()
+    before = ann.start()
+    site.cluster.run("scontrol", "requeue", before.job)
+    site.until(lambda: (seen := ann.seen()) is not None and seen.restarts == "1", "the server serves again")
+    assert ann.found().job == before.job
+    ann.is_not_stuck()
+
+
+def test_requeued_while_starting(site: Site) -> None:
+    """Job requeued before its server is up"""
+    ann = site.person()
+    ann.on_start.write_text("wait")
+    ann.press_start()
+    site.until(lambda: ann.state() == "RUNNING", "the job runs")
+    site.cluster.run("scontrol", "requeue", ann.job())
+    ann.on_start.unlink()
+    assert ann.outcome().get("ready")
+    assert ann.found().restarts == "1"
+    ann.is_not_stuck()
