@@ -7,13 +7,17 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from emkit_jobs.profiles import Limits, Profile
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from emkit_jobs.profiles import Limits, Profile, Runtime
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints, ValidationError, field_validator, model_validator
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from emkit_hub.dashboards.settings import DashboardSettings
 
+UnixName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_.-]{0,31}$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
 LoginName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 
 
@@ -61,10 +65,96 @@ class SlurmSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     conf: Path | None = Field(default=None, description="Slurm's configuration file, where it is not at its usual place.")
+    accounts: UnixName = Field(
+        default="users", description="Unix group of the people who may have servers: as them alone the hub may submit and cancel."
+    )
     sudo: bool = Field(
         default=True, description="Submit and cancel as the user, who needs a Unix account; false: under the hub's own account."
     )
     listen: str = Field(default="0.0.0.0", description="Address that servers listen at on their nodes.")
+
+
+class NetworkSettings(BaseModel):
+    """The section `[network]`: who listens where."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    listen: str = Field(default="127.0.0.1", description="Address at which people, or the web server before it, reach the proxy.")
+    port: Port = Field(default=8000, description="Its port. `scripts/up --port` overrides it.")
+    certificate: Path | None = Field(
+        default=None, description="TLS certificate of the proxy, where no web server with TLS stands before it."
+    )
+    key: Path | None = Field(default=None, description="Key of that certificate (mode 0600).")
+    public_url: str = Field(default="", description="Address that people type, as https://em.example.org: logins return to it.")
+    hub_address: str = Field(
+        default="127.0.0.1", description="Address of the hub's host that the nodes reach; the hub listens there for its servers."
+    )
+    hub_port: Port | None = Field(default=None, description="Port of that, for a firewall's rule. Default: chosen once, and kept.")
+
+    @model_validator(mode="after")
+    def _certificate_with_key(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("found only one of `certificate` and `key`: TLS needs both.")
+        return self
+
+
+class LoginSettings(BaseModel):
+    """The section `[login]`: how people prove who they are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Literal["passwords", "pam", "oauth"] = Field(
+        default="passwords",
+        description="`passwords`: the owner's and the workshop's. `pam`: the accounts of the hub's host. "
+        "`oauth`: an identity provider, by OAuth 2 or OpenID Connect.",
+    )
+    admins: tuple[LoginName, ...] = Field(default=(), description="Login names that administer the hub; with `pam` and `oauth`.")
+    everybody: bool = Field(default=False, description="Whoever proves who they are may enter; else only those named here.")
+    users: tuple[LoginName, ...] = Field(default=(), description="Login names that may enter.")
+    groups: tuple[str, ...] = Field(default=(), description="With `pam`: Unix groups whose members may enter.")
+    workshop: bool = Field(
+        default=False, description="With `pam`: the workshop's password opens the dashboards too, in the same form, for any name."
+    )
+    authenticator: str = Field(
+        default="generic-oauth", description="With `oauth`: JupyterHub's name of the authenticator, or `module.Class`."
+    )
+    options: Mapping[str, Any] = Field(
+        default_factory=dict, description="With `oauth`: a table of that authenticator's own settings, by their names."
+    )
+    client_secret_file: Path | None = Field(
+        default=None, description="With `oauth`: file (mode 0600) that holds the client's secret, which never stands here."
+    )
+
+    @model_validator(mode="after")
+    def _somebody_may_enter(self) -> Self:
+        if self.method != "passwords" and not (self.everybody or self.users or self.groups or self.admins or self.options):
+            raise ValueError("found nobody who may enter: name `users`, `groups` or `admins`, or set `everybody = true`.")
+        if self.workshop and self.method != "pam":
+            raise ValueError(
+                "found `workshop = true`, which belongs to method `pam`: `passwords` has it, `oauth` has no form for it."
+            )
+        if "client_secret" in self.options:
+            raise ValueError(
+                "found the client's secret in `options`: put it into a file of mode 0600 and name `client_secret_file`."
+            )
+        return self
+
+
+class CullingSettings(BaseModel):
+    """The section `[culling]`: when a server that nobody uses is stopped. A profile's own `idle` and `age` win."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    idle: Runtime | None = Field(
+        default=None, description='Stop a server that did nothing for so long, such as "2:00:00". Default: never.'
+    )
+    age: Runtime | None = Field(
+        default=None, description="Stop a server so long after its start, whatever it does. Default: never."
+    )
+    every_s: PositiveInt = Field(default=60, description="Seconds between two looks at all servers.")
+    terminals: Literal["open", "running"] = Field(
+        default="open", description="Which terminals keep a server: every open one, or those in which a program runs."
+    )
 
 
 class Settings(BaseModel):
@@ -72,6 +162,13 @@ class Settings(BaseModel):
 
     title: str = Field(default="emkit", description="Name of the site on every page.")
     announcement: str = Field(default="", description="Text on top of every page.")
+    data: Path | None = Field(
+        default=None, description="Folder of what the hub must not forget. `scripts/up --data` and EMKIT_DATA override it."
+    )
+    database: str = Field(
+        default="",
+        description="SQLAlchemy's address of the hub's database, without a password. Default: SQLite in the data folder.",
+    )
     spawner: str = Field(default="emkit-local", description="Entry point of the spawner.")
     owner: LoginName = Field(default="owner", description="Login name that takes the owner's password.")
     one_account: bool = Field(
@@ -80,6 +177,9 @@ class Settings(BaseModel):
     profiles: Mapping[str, Profile] = Field(default_factory=whole_machine, description="What users choose from, the default first.")
     lab: LabSettings = LabSettings()
     slurm: SlurmSettings = SlurmSettings()
+    network: NetworkSettings = NetworkSettings()
+    login: LoginSettings = LoginSettings()
+    culling: CullingSettings = CullingSettings()
     dashboards: DashboardSettings = DashboardSettings()
     dashboards_account: str = Field(
         default="", description="Unix account of the dashboards, for a hub run by root; empty: the hub's own."
@@ -90,6 +190,16 @@ class Settings(BaseModel):
         if not self.profiles:
             raise ValueError("found no profile: at least one is needed. Leave out `profiles` for the whole machine.")
         return self
+
+    @field_validator("database")
+    @classmethod
+    def _no_password(cls, address: str) -> str:
+        try:
+            if address and make_url(address).password is not None:
+                raise ValueError("found a password in the address: let `passfile` name a file of mode 0600 that holds it.")
+        except ArgumentError as error:
+            raise ValueError(f"found {address!r}, but an address as postgresql+psycopg://USER@HOST/NAME was needed.") from error
+        return address
 
     @classmethod
     def read(cls, file: Path | None) -> "Settings":

@@ -69,6 +69,8 @@ class Profile(Resources):
     title: str
     description: str = ""
     limits: Limits = Limits()
+    idle: Runtime | None = None  # a server that did nothing for so long is stopped; None: what the site says, zero: never
+    age: Runtime | None = None  # a server is stopped so long after its start; None and zero as above
 
 
 class Request(_Frozen):
