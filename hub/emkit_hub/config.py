@@ -8,10 +8,11 @@ from typing import Any
 
 from traitlets.config import Config
 
-from emkit_hub.authenticator import TwoPasswordAuthenticator
+from emkit_hub.authentication import configure_logins
+from emkit_hub.authenticator import MEMBERS
 from emkit_hub.dashboards.settings import ENVIRONMENT_VARIABLE, DashboardSettings
 from emkit_hub.data_folder import DataFolder
-from emkit_hub.settings import Settings
+from emkit_hub.settings import Settings, SettingsError
 
 HOST = "127.0.0.1"
 DASHBOARDS = "dashboards"
@@ -23,27 +24,43 @@ ONE_ACCOUNT_NOTE = "One-account mode: servers and dashboards share this hub's Un
 # Redefining JupyterHub's role `user` takes everything away from everybody but admins; without the two `read:` scopes no login
 # to a service succeeds.
 GUEST_SCOPES = [f"access:services!service={DASHBOARDS}", "read:users:name!user", "read:users:groups!user"]
+MEMBER_SCOPES = ["self", f"access:services!service={DASHBOARDS}"]
 
 
 def configure(c: Config, *, settings_file: Path | None = None, data: Path | None = None, port: int | None = None) -> None:
-    """Fill `c`. What is not given comes from EMKIT_SETTINGS (a file, or none), EMKIT_DATA (a folder) and EMKIT_PORT."""
-    if settings_file is None and "EMKIT_SETTINGS" in os.environ:
-        settings_file = Path(os.environ["EMKIT_SETTINGS"])
-    settings = Settings.read(settings_file)
-    folder = DataFolder(data if data is not None else Path(os.environ["EMKIT_DATA"]))
+    """Fill `c`. What is not given comes from EMKIT_SETTINGS (a file, or none), EMKIT_DATA (a folder), EMKIT_PORT, or that file.
+
+    SettingsError tells a mistake in the file.
+    """
+    settings, folder = site(settings_file, data)
     folder.prepare()
-    _hub(c, settings, folder, port if port is not None else int(os.environ.get("EMKIT_PORT", "8000")))
-    _logins(c, settings, folder)
+    _hub(c, settings, folder, port if port is not None else int(os.environ.get("EMKIT_PORT", settings.network.port)))
+    configure_logins(c, settings, folder)
+    _roles(c, settings)
     _servers(c, settings, folder)
     _dashboards(c, settings, folder)
     _pages(c, settings)
 
 
+def site(settings_file: Path | None = None, data: Path | None = None) -> tuple[Settings, DataFolder]:
+    """The settings and the data folder of a site, from what is given, else from the environment, else from the settings."""
+    if settings_file is None and "EMKIT_SETTINGS" in os.environ:
+        settings_file = Path(os.environ["EMKIT_SETTINGS"])
+    settings = Settings.read(settings_file)
+    if data is None and "EMKIT_DATA" in os.environ:
+        data = Path(os.environ["EMKIT_DATA"])
+    if (found := data or settings.data) is None:
+        raise SettingsError("The hub's data folder is not known: set `data` in the settings file, or EMKIT_DATA.")
+    return settings, DataFolder(found)
+
+
 def _hub(c: Config, settings: Settings, folder: DataFolder, port: int) -> None:
-    ports = folder.ports()
-    c.JupyterHub.bind_url = f"http://{HOST}:{port}"
-    c.JupyterHub.hub_bind_url = f"http://{HOST}:{ports['hub']}"
-    c.JupyterHub.db_url = f"sqlite:///{folder.database}"
+    network, ports = settings.network, folder.ports()
+    c.JupyterHub.bind_url = f"{'https' if network.certificate else 'http'}://{network.listen}:{port}"
+    c.JupyterHub.hub_bind_url = network.hub_url(ports["hub"])
+    if network.public_url:
+        c.JupyterHub.public_url = network.public_url
+    c.JupyterHub.db_url = settings.database or f"sqlite:///{folder.database}"
     c.JupyterHub.cookie_secret_file = str(folder.secret_file("cookie-secret"))
     # The proxy stands apart from the hub, and servers are nobody's children: a hub that ends takes neither with it.
     c.ConfigurableHTTPProxy.should_start = False
@@ -54,24 +71,20 @@ def _hub(c: Config, settings: Settings, folder: DataFolder, port: int) -> None:
     c.JupyterHub.init_spawners_timeout = 3  # a server that is still starting reports to a hub that listens
 
 
-def _logins(c: Config, settings: Settings, folder: DataFolder) -> None:
-    c.JupyterHub.authenticator_class = TwoPasswordAuthenticator
-    c.TwoPasswordAuthenticator.owner = settings.owner
-    c.TwoPasswordAuthenticator.one_account = settings.one_account
-    c.Authenticator.allow_all = True  # with the right password; the roles say what that gives
-    c.Authenticator.admin_users = {settings.owner}
-    c.SharedPasswordAuthenticator.admin_password = folder.owner_password
-    c.SharedPasswordAuthenticator.user_password = folder.workshop_password
-    c.JupyterHub.load_roles = [{"name": "user", "description": "a workshop's attendee: dashboards only", "scopes": GUEST_SCOPES}]
+def _roles(c: Config, settings: Settings) -> None:
+    """What a login gives. Everybody has the role `user`: where guests come, it is theirs, and accounts have more by their group."""
+    guests = settings.login.method == "passwords" or settings.login.workshop
+    user = {"name": "user", "description": "whoever logs in", "scopes": GUEST_SCOPES if guests else MEMBER_SCOPES}
+    member = {"name": "member", "description": "an account of this host", "scopes": MEMBER_SCOPES, "groups": [MEMBERS]}
+    c.JupyterHub.load_roles = [user, member] if settings.login.method == "pam" else [user]
     c.JupyterHub.default_url = _first_page
 
 
 def _first_page(handler: Any) -> str:
-    """Where a login leads: an admin to the home page, anybody else to the dashboards."""
-    user = handler.current_user
-    if user is None:
+    """Where a login leads: who may have a server to the home page, a guest to the dashboards."""
+    if handler.current_user is None:
         return ""  # JupyterHub's own way: the login page
-    return str(handler.hub.base_url) + "home" if user.admin else DASHBOARDS_PATH
+    return str(handler.hub.base_url) + "home" if {"servers", "admin-ui"} & set(handler.parsed_scopes) else DASHBOARDS_PATH
 
 
 def _servers(c: Config, settings: Settings, folder: DataFolder) -> None:
@@ -139,6 +152,8 @@ def _pages(c: Config, settings: Settings) -> None:
         "site_title": settings.title,
         "owner": settings.owner,
         "one_account": settings.one_account,
+        "login_method": settings.login.method,
+        "workshop": settings.login.workshop,
         "dashboards_url": DASHBOARDS_PATH,
         "announcement": settings.announcement,
     }

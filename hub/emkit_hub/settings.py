@@ -97,6 +97,10 @@ class NetworkSettings(BaseModel):
             raise ValueError("found only one of `certificate` and `key`: TLS needs both.")
         return self
 
+    def hub_url(self, kept_port: int) -> str:
+        """Where the hub listens for its proxy and servers; `kept_port`: the data folder's own, where none is set."""
+        return f"http://{self.hub_address}:{self.hub_port or kept_port}"
+
 
 class LoginSettings(BaseModel):
     """The section `[login]`: how people prove who they are."""
