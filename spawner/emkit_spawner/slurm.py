@@ -8,7 +8,7 @@ from emkit_jobs.scheduler import Scheduler
 from emkit_jobs.slurm import Slurm, SlurmScheduler
 from traitlets import Bool, Float, Unicode, default
 
-from emkit_spawner import report
+from emkit_spawner import routes
 from emkit_spawner.base import JobSpawner
 from emkit_spawner.refusal import StartRefused
 
@@ -47,4 +47,4 @@ class SlurmSpawner(JobSpawner):
             ) from error
 
 
-report.install()  # JupyterHub collects its handlers after it has loaded the spawner's class
+routes.install()

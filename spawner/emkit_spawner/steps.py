@@ -23,6 +23,10 @@ class Steps:
     def elapsed_s(self) -> float:
         return time.monotonic() - self._began
 
+    @property
+    def events(self) -> list[Event]:
+        return list(self._events)
+
     def add(self, percent: int, what: str) -> None:
         self._events.append({"progress": percent, "message": f"{what} ({self.elapsed_s:.1f} s)"})
         self._more.set()

@@ -1,0 +1,42 @@
+"""What the hub's database keeps of a server: enough to find its job again, whenever the hub was killed."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
+
+PAST_SESSIONS = 5  # whose usage is kept for the advice about the next request
+
+
+@dataclass
+class Record:
+    """Of the present job, and what outlives it: the options of the last start that worked, and what the last sessions used.
+
+    `token_id` is that of the token the job holds, `port` what the job has reported, `asked_at` POSIX seconds of the submission,
+    `stopping` whether somebody has asked for the job's end.
+    """
+
+    job_name: str = ""
+    job_id: str = ""
+    token_id: int | None = None
+    port: int = 0
+    asked_at: float | None = None
+    stopping: bool = False
+    good_options: dict[str, Any] | None = None
+    past: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, state: Mapping[str, Any]) -> Self:
+        """The record in `state`; keys that it does not know, another version's, are left out."""
+        return cls(**{name: state[name] for name in (field.name for field in fields(cls)) if name in state})
+
+    def state(self) -> dict[str, Any]:
+        """As JSON; what is not set is left out."""
+        empty = Record()
+        return {name: value for name, value in asdict(self).items() if value != getattr(empty, name)}
+
+    def without_job(self) -> "Record":
+        return Record(good_options=self.good_options, past=self.past)
+
+    def remember(self, usage: Mapping[str, Any]) -> None:
+        """Add what a session used, the newest last."""
+        self.past = [*self.past, dict(usage)][-PAST_SESSIONS:]
