@@ -10,7 +10,8 @@ from pathlib import Path
 
 from emkit_hub import proxy
 from emkit_hub.accounts import dashboards_account
-from emkit_hub.check import CHROMIUM_FLAGS, NOTEBOOK, VIEWER_READY
+from emkit_hub.check.doors import NOTEBOOK
+from emkit_hub.check.pages import CHROMIUM_FLAGS, VIEWER_READY
 from emkit_hub.config import DASHBOARDS_PATH, template_folders
 from emkit_hub.data_folder import DataFolder, free_ports
 from emkit_hub.running import RunningHub
@@ -40,7 +41,7 @@ async def owner(hub: RunningHub, browser: Browser, save: Save) -> None:
     page = await enter(hub, browser, "owner", hub.folder.owner_password)
     save("login", await page.screenshot())
     await page.click("#login_submit")
-    await page.wait_for_url("**/hub/home")
+    await page.wait_for_url("**/services/overview/")
     save("home", await page.screenshot())
     await page.goto(f"{hub.url}/hub/spawn/owner")
     await page.locator("form").last.wait_for()
