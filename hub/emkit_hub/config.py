@@ -13,9 +13,12 @@ from emkit_hub.authentication import configure_logins
 from emkit_hub.authenticator import MEMBERS
 from emkit_hub.dashboards.settings import ENVIRONMENT_VARIABLE, DashboardSettings
 from emkit_hub.data_folder import DataFolder
+from emkit_hub.overview import routes
 from emkit_hub.overview import settings as overview
 from emkit_hub.overview.announcements import FILE_NAME as ANNOUNCEMENTS
 from emkit_hub.overview.announcements import Announcements
+from emkit_hub.overview.runs import FOLDER_NAME as RUNS
+from emkit_hub.overview.runs import PostedRuns
 from emkit_hub.settings import Settings, SettingsError
 
 HOST = "127.0.0.1"
@@ -32,7 +35,6 @@ ONE_ACCOUNT_NOTE = "One-account mode: servers and dashboards share this hub's Un
 ACCESS = [f"access:services!service={name}" for name in (DASHBOARDS, OVERVIEW)]
 GUEST_SCOPES = [*ACCESS, "read:users:name!user", "read:users:groups!user"]
 MEMBER_SCOPES = ["self", *ACCESS]
-SERVER_SCOPES = ["users:activity!user", "access:servers!server", ACCESS[1]]  # JupyterHub's own; and it may post and read there
 OVERVIEW_SCOPES = ["read:servers"]
 
 
@@ -63,13 +65,17 @@ def site(settings_file: Path | None = None, data: Path | None = None) -> tuple[S
     return settings, DataFolder(found)
 
 
+def database_url(settings: Settings, folder: DataFolder) -> str:
+    return settings.database or f"sqlite:///{folder.database}"
+
+
 def _hub(c: Config, settings: Settings, folder: DataFolder, port: int) -> None:
     network, ports = settings.network, folder.ports()
     c.JupyterHub.bind_url = f"{'https' if network.certificate else 'http'}://{network.listen}:{port}"
     c.JupyterHub.hub_bind_url = network.hub_url(ports["hub"])
     if network.public_url:
         c.JupyterHub.public_url = network.public_url
-    c.JupyterHub.db_url = settings.database or f"sqlite:///{folder.database}"
+    c.JupyterHub.db_url = database_url(settings, folder)
     c.JupyterHub.cookie_secret_file = str(folder.secret_file("cookie-secret"))
     # The proxy stands apart from the hub, and servers are nobody's children: a hub that ends takes neither with it.
     c.ConfigurableHTTPProxy.should_start = False
@@ -85,9 +91,8 @@ def _roles(c: Config, settings: Settings) -> None:
     guests = settings.login.method == "passwords" or settings.login.workshop
     user = {"name": "user", "description": "whoever logs in", "scopes": GUEST_SCOPES if guests else MEMBER_SCOPES}
     member = {"name": "member", "description": "an account of this host", "scopes": MEMBER_SCOPES, "groups": [MEMBERS]}
-    server = {"name": "server", "description": "a user's server", "scopes": SERVER_SCOPES}
     service = {"name": OVERVIEW, "description": "the first page after login", "scopes": OVERVIEW_SCOPES, "services": [OVERVIEW]}
-    c.JupyterHub.load_roles = [user, server, service, *([member] if settings.login.method == "pam" else [])]
+    c.JupyterHub.load_roles = [user, service, *([member] if settings.login.method == "pam" else [])]
     c.JupyterHub.default_url = _first_page
 
 
@@ -179,6 +184,8 @@ def _service(name: str, port: int) -> dict[str, Any]:
 
 def _pages(c: Config, settings: Settings, folder: DataFolder) -> None:
     announcements = Announcements(folder.overview / ANNOUNCEMENTS)
+    routes.install(announcements, PostedRuns(folder.overview / RUNS, settings.overview.keep_runs_s))
+    c.JobSpawner.announcements = lambda: [one.model_dump() for one in announcements.current()]
     c.JupyterHub.template_paths = [str(Path(__file__).parent / "templates")]
     c.JupyterHub.template_vars = {
         "site_title": settings.title,

@@ -14,12 +14,11 @@ from tornado import httpserver, web
 
 from emkit_hub.overview import handlers, wording
 from emkit_hub.overview.announcements import FILE_NAME, Announcements
-from emkit_hub.overview.runs import PostedRuns
+from emkit_hub.overview.runs import FOLDER_NAME, PostedRuns
 from emkit_hub.overview.settings import Service
 from emkit_hub.overview.storage import Storage
 from emkit_hub.overview.watch import Watch
 
-RUNS = "runs"
 BODY_BYTES = 256 * 1024  # of any request: more is refused before it is read
 KNOWN_S = 60  # how long the hub's word on who somebody is holds
 
@@ -64,7 +63,7 @@ def application(service: Service, hub_auth: HubOAuth, base_url: str) -> web.Appl
         certificates=certificates,
         service=service,
         announcements=Announcements(service.folder / FILE_NAME),
-        runs=PostedRuns(service.folder / RUNS, 86400.0 * service.site.keep_runs_days),
+        runs=PostedRuns(service.folder / FOLDER_NAME, service.site.keep_runs_s),
         storage=Storage(folders),
         watch=Watch(f"{hub_api}/emkit/system", hub_auth.api_token, service.site.tick_s, certificates),
         pages=pages,

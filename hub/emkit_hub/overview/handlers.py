@@ -14,12 +14,13 @@ from pydantic import ValidationError
 from tornado import web
 
 from emkit_hub.overview.announcements import AnnouncementError, Announcements, Posting
-from emkit_hub.overview.runs import BODY_BYTES, Posted, PostedRuns
+from emkit_hub.overview.runs import PostedRuns
 from emkit_hub.overview.settings import Service
 from emkit_hub.overview.storage import Storage
 from emkit_hub.overview.view import View
 from emkit_hub.overview.visit import Visit
 from emkit_hub.overview.watch import PATIENCE_S, Watch
+from emkit_hub.overview.wording import first_words
 
 SERVER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 PAGES = Path(__file__).parent / "pages"
@@ -165,7 +166,7 @@ class Announce(Page):
         except (ValueError, OverflowError) as error:  # pydantic's and ours are ValueErrors too
             self.set_status(400)
             self.show(
-                "overview.html", view=await self.view(), xsrf=self.xsrf_token.decode(), refused=_first_words(error), typed=typed
+                "overview.html", view=await self.view(), xsrf=self.xsrf_token.decode(), refused=first_words(error), typed=typed
             )
             return
         self.redirect(self.settings["base_url"], status=303)
@@ -197,7 +198,7 @@ class AnnouncementList(Page):
         try:
             new = self.announcements.post(Posting.model_validate_json(self.request.body))
         except ValidationError as error:
-            self.refuse(400, _first_words(error))
+            self.refuse(400, first_words(error))
         except AnnouncementError as error:
             self.refuse(409, str(error))
         else:
@@ -227,19 +228,6 @@ class Runs(Page):
         kept = self.runs.of(self.visitor.name)
         self.tell("null" if kept is None else kept.model_dump_json())
 
-    def post(self) -> None:
-        """Replace it; only with the token of one of the user's own servers."""
-        if not self.visitor.is_server:
-            raise web.HTTPError(403, reason="Only a server may post, with its own token")
-        if len(self.request.body) > BODY_BYTES:
-            raise web.HTTPError(413, reason=f"Found {len(self.request.body)} bytes; at most {BODY_BYTES} are kept")
-        try:
-            posted = Posted.model_validate_json(self.request.body)
-        except ValidationError as error:
-            self.refuse(400, _first_words(error))
-            return
-        self.tell(self.runs.keep(self.visitor.name, posted).model_dump_json(include={"posted_at"}))
-
 
 class Asset(Page):
     """Style sheets and script."""
@@ -259,12 +247,3 @@ class NotFound(Page):
         await super().prepare()
         if not self._finished:
             raise web.HTTPError(404, reason="There is nothing here")
-
-
-def _first_words(error: Exception) -> str:
-    """What was wrong first, with the name of its field."""
-    if not isinstance(error, ValidationError):
-        return str(error)
-    first = error.errors(include_url=False, include_context=False)[0]
-    place = ".".join(map(str, first["loc"]))
-    return f"{place}: {first['msg']}" if place else str(first["msg"])

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+FOLDER_NAME = "runs"
 BODY_BYTES = 64 * 1024
 MOST = 50
 

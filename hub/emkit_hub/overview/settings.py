@@ -21,6 +21,11 @@ class OverviewSettings(BaseModel):
     )
     keep_runs_days: PositiveInt = Field(default=90, description="Days after which what a server posted about runs is forgotten.")
 
+    @property
+    def keep_runs_s(self) -> float:
+        """The same in seconds."""
+        return 86400.0 * self.keep_runs_days
+
     @model_validator(mode="after")
     def _absolute(self) -> "OverviewSettings":
         for folder in self.file_systems:

@@ -28,11 +28,6 @@ class Visitor:
         """A workshop's guest may not, and is shown nothing of servers."""
         return bool(self.scopes & {"delete:servers", f"delete:servers!user={self.name}"})
 
-    @property
-    def is_server(self) -> bool:
-        """The token of one of the user's own servers: it may post the user's runs, and an ordinary login may not."""
-        return any(scope.startswith(f"access:servers!server={self.name}/") for scope in self.scopes)
-
 
 @dataclass(frozen=True)
 class View:

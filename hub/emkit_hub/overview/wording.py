@@ -1,4 +1,6 @@
-"""Numbers for people: times, sizes, shares. All of them filters of the templates."""
+"""Words for people: times and sizes, as filters of the templates, and what was wrong with what they sent."""
+
+from pydantic import ValidationError
 
 NEVER_BREAK = "\N{NO-BREAK SPACE}"
 
@@ -45,3 +47,12 @@ def size(count: float | None) -> str:
             return f"{count:.3g}{NEVER_BREAK}{unit}"
         count /= 1000
     return f"{count:.3g}{NEVER_BREAK}PB"
+
+
+def first_words(error: Exception) -> str:
+    """What was wrong first, with the name of its field."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else str(first["msg"])
