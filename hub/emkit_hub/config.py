@@ -185,7 +185,6 @@ def _service(name: str, port: int) -> dict[str, Any]:
 def _pages(c: Config, settings: Settings, folder: DataFolder) -> None:
     announcements = Announcements(folder.overview / ANNOUNCEMENTS)
     routes.install(announcements, PostedRuns(folder.overview / RUNS, settings.overview.keep_runs_s))
-    c.JobSpawner.announcements = lambda: [one.model_dump() for one in announcements.current()]
     c.JupyterHub.template_paths = [str(Path(__file__).parent / "templates")]
     c.JupyterHub.template_vars = {
         "site_title": settings.title,
