@@ -83,6 +83,9 @@ class SlurmSettings(BaseModel):
         default=True, description="Submit and cancel as the user, who needs a Unix account; false: under the hub's own account."
     )
     listen: str = Field(default="0.0.0.0", description="Address that servers listen at on their nodes.")
+    shared: Path | None = Field(
+        default=None, description="Folder on the shared file system in which `emkit-hub check` may try writing. Default: a home."
+    )
 
 
 class NetworkSettings(BaseModel):
