@@ -105,6 +105,8 @@ class Page(Visit):
 class Overview(Page):
     """The page."""
 
+    leads_to_login = True
+
     async def get(self) -> None:
         """All of it."""
         self.show("overview.html", view=await self.view(), xsrf=self.xsrf_token.decode(), refused="", typed=NOTHING_TYPED)
@@ -143,6 +145,8 @@ class Stop(Page):
 
 class Start(Page):
     """The field for one more server."""
+
+    leads_to_login = True
 
     def get(self) -> None:
         """To the hub's form for the server of this name."""

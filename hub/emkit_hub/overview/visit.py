@@ -1,7 +1,5 @@
 """Before any handler does anything: who is it, may they, and did the request come from one of our own pages."""
 
-from typing import Any
-
 from jupyterhub.services.auth import HubOAuth, HubOAuthenticated, UserNotAllowed
 from tornado import web
 
@@ -22,6 +20,7 @@ class Visit(HubOAuthenticated, web.RequestHandler):
     """
 
     visitor: Visitor
+    leads_to_login = False  # a page that people type or click, rather than its script
 
     @property
     def hub_auth(self) -> HubOAuth:
@@ -49,16 +48,11 @@ class Visit(HubOAuthenticated, web.RequestHandler):
         except UserNotAllowed as error:
             raise web.HTTPError(403, reason="This login may not open the overview") from error
         if not model or model["kind"] != "user":
-            self._send_to_login(model)
+            if model or not self.leads_to_login or "Authorization" in self.request.headers:
+                raise web.HTTPError(403, reason="Log in first, and use the page of this site: reload it")
+            self.redirect(self.get_login_url())
             return
         self.visitor = Visitor(str(model["name"]), frozenset(model["scopes"]))
-
-    def _send_to_login(self, model: Any) -> None:
-        headers = self.request.headers
-        navigation = self.request.method == "GET" and headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
-        if model or not navigation or "Authorization" in headers:
-            raise web.HTTPError(403, reason="Log in first, and use the page of this site: reload it")
-        self.redirect(self.get_login_url())
 
     def get_current_user(self) -> str | None:
         """For JupyterHub's XSRF token, which asks whether there is one."""
