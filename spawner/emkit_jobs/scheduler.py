@@ -32,6 +32,7 @@ class Status:
     host: str | None = None  # where to reach a running job
     exit_code: int | None = None  # of a finished one, where it is known
     reason: str = ""
+    node: str = ""  # the name of that host, for people
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Waiting:
 class Room:
     """What is free on one node."""
 
+    node: str
     cpus: int
     memory_mb: int
     gpus: int
@@ -71,6 +73,7 @@ class Room:
 class Free:
     """What is free in one partition. `_up`: all there is, without nodes that are down or kept for others."""
 
+    partition: str
     nodes: int  # with nothing on them
     nodes_up: int
     cpus: int
@@ -80,6 +83,7 @@ class Free:
     memory_mb: int  # the largest on one node
     memory_up_mb: int
     asked_at: float
+    runtime_s: float | None = None  # of jobs that name none; None: no limit
     default: bool = False  # the partition of jobs that name none
     rooms: tuple[Room, ...] = field(default=(), repr=False)  # the nodes that still have a free core
 

@@ -5,11 +5,13 @@ from jupyterhub import apihandlers
 from emkit_spawner.report import JobReportHandler
 from emkit_spawner.resubmit import ResubmitHandler
 from emkit_spawner.sessions import SessionHandler
+from emkit_spawner.system import SystemHandler
 
 ROUTES = [
     (r"/api/emkit/job", JobReportHandler),
     (r"/api/emkit/resubmit", ResubmitHandler),
     (r"/api/emkit/sessions/([^/]+)/([^/]*)", SessionHandler),
+    (r"/api/emkit/system", SystemHandler),
 ]
 TAKEN_OUT = r"/api/batchspawner"  # importing batchspawner put it there: it sets any attribute that a job posts
 

@@ -1,6 +1,7 @@
 """What the hub knows of one server: its state, why it waits, what it uses, when its time ends, and what the last ones used."""
 
 import json
+from dataclasses import asdict
 
 from jupyterhub.scopes import needs_scope
 from tornado import web
@@ -28,15 +29,23 @@ class SessionHandler(JobTokenHandler):
 
     async def _tell(self, spawner: JobSpawner) -> None:
         job_id = spawner.job_id
+        waiting = usage = ends_at = None
+        if job_id:
+            scheduler = spawner.scheduler()
+            waiting, usage = await scheduler.waiting(job_id), await scheduler.usage(job_id)
+            ends_at = await scheduler.ends_at(job_id)
         record = spawner.record
         profile = spawner.user_options.get("profile") or next(iter(spawner.open_profiles), None)
         self.write(
             json.dumps(
                 {
-                    "state": _state(spawner, queued=False),
+                    "state": state_of(spawner, queued=waiting is not None),
                     "job": record.job_name,
                     "job_id": job_id,
                     "profile": profile,
+                    "waiting": None if waiting is None else asdict(waiting),
+                    "usage": None if usage is None else asdict(usage),
+                    "ends_at": ends_at,
                     "asked_at": record.asked_at,
                     "events": spawner.steps.events,
                     "past": record.past,
@@ -45,7 +54,7 @@ class SessionHandler(JobTokenHandler):
         )
 
 
-def _state(spawner: JobSpawner, *, queued: bool) -> str:
+def state_of(spawner: JobSpawner, *, queued: bool) -> str:
     """stopped, queued, starting, running, requeued (a running server's job waits again), or stopping."""
     if spawner.pending == "spawn":
         return "queued" if queued else "starting"

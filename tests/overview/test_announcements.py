@@ -16,13 +16,11 @@ def announcements(tmp_path: Path) -> Announcements:
 
 
 def test_outages_come_first_then_the_newest_and_another_process_sees_the_same(announcements: Announcements) -> None:
-    posted = [
-        announcements.post(Posting(text=text, level=level)) for text, level in (("a", "info"), ("b", "outage"), ("c", "info"))
-    ]
+    _, outage, _ = [announcements.post(one) for one in (Posting(text="a"), Posting(text="b", level="outage"), Posting(text="c"))]
     assert [one.text for one in announcements.current()] == ["b", "c", "a"]
     other = Announcements(announcements.file)
     assert other.current() == announcements.current()
-    assert announcements.withdraw(posted[1].id) and not announcements.withdraw(posted[1].id)
+    assert announcements.withdraw(outage.id) and not announcements.withdraw(outage.id)
     assert [one.text for one in other.current()] == ["c", "a"]
 
 

@@ -59,7 +59,7 @@ class Page(Visit):
         storage: Storage = self.settings["storage"]
         return View(
             visitor=self.visitor,
-            answer=await watch.now(),
+            answer=await watch.now(self.visitor.name),
             now=time.time(),
             announcements=self.announcements.current(),
             storage=await storage.now(),

@@ -86,11 +86,13 @@ class Free(_Told):
     gpus_up: int = 0
 
 
-class Silence(_Told):
-    """The scheduler has told nothing since then."""
+class Queue(_Told):
+    """Jobs of everybody; `silence`: why the scheduler has told nothing since `asked_at`, or ""."""
 
-    since: float | None = None
-    reason: str = ""
+    pending: int
+    running: int
+    asked_at: float | None = None
+    silence: str = ""
 
 
 class Orphan(_Told):
@@ -111,9 +113,7 @@ class System(_Told):
     """Everything, of everybody: never shown whole to a user (see `view`)."""
 
     free: Mapping[str, Free] = {}
-    running: int | None = None
-    pending: int | None = None
-    silence: Silence | None = None
+    queue: Queue | None = None
     sessions: tuple[Session, ...] = ()
     orphans: tuple[Orphan, ...] = ()
     errors: tuple[Trouble, ...] = ()

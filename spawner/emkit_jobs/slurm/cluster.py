@@ -69,7 +69,7 @@ class Slurm(Commands):
         if state in ENDED:
             return ended(state, "")
         if state in AT_WORK:
-            return Status(State.RUNNING, host=await self.address(host))
+            return Status(State.RUNNING, host=await self.address(host), node=host)
         if state in WAITING:
             return Status(State.PENDING, reason=reason)
         return Status(State.UNKNOWN, reason=f"Slurm calls its state {state}")
