@@ -30,6 +30,7 @@ def free(before: dict[int, tuple[float, float]]) -> Free:
     kilobytes = dict(re.findall(r"^(\w+):\s+(\d+) kB$", (PROC / "meminfo").read_text(), re.M))
     cores, memory_mb = min(round(idle), len(now)), int(kilobytes["MemAvailable"]) // 1024
     return Free(
+        partition="",
         nodes=int(cores == len(now)),
         nodes_up=1,
         cpus=cores,
@@ -40,7 +41,7 @@ def free(before: dict[int, tuple[float, float]]) -> Free:
         memory_up_mb=int(kilobytes["MemTotal"]) // 1024,
         asked_at=time.time(),
         default=True,
-        rooms=(Room(cores, memory_mb, 0),),
+        rooms=(Room("", cores, memory_mb, 0),),
     )
 
 

@@ -19,7 +19,7 @@ ENDED = {
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT",
 }  # fmt: skip
 YEAR_S = 366 * 86400.0  # Slurm's way to say "never"
-_FORMAT = "--format=%i|%T|%B|%S|%e|%l|%Q|%P|%r"  # nothing that a user may type
+_FORMAT = "--format=%i|%T|%B|%S|%e|%l|%Q|%P|%Y|%r"  # nothing that a user may type
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,12 @@ class Line:
     end: float | None
     priority: int
     partitions: tuple[str, ...]
+    planned: str  # the nodes on which Slurm plans to start a waiting job, as it writes them
     reason: str
 
     @classmethod
     def read(cls, text: str) -> "Line":
-        job_id, state, host, start, end, limit, priority, partitions, reason = text.split("|", 8)
+        job_id, state, host, start, end, limit, priority, partitions, planned, reason = text.split("|", 9)
         begins, ends, never = moment(start), moment(end), time.time() + YEAR_S
         return cls(
             job_id,
@@ -47,6 +48,7 @@ class Line:
             ends if limit != "UNLIMITED" else None,
             int(priority),
             tuple(partitions.split(",")),
+            "" if planned == "(null)" else planned,
             reason,
         )
 
@@ -77,11 +79,42 @@ class Listing:
                 found[line.job_id] = min(place, found.get(line.job_id, place))
         return found
 
+    @cached_property
+    def planned(self) -> dict[str, float]:
+        """Node → when the first job starts there for which Slurm keeps it."""
+        found: dict[str, float] = {}
+        for line in self._in_line():
+            if line.start is not None:
+                for node in nodes_of(line.planned):
+                    found[node] = min(line.start, found.get(node, line.start))
+        return found
+
+    def has_line(self, partition: str) -> bool:
+        return any(partition in line.partitions for line in self._in_line())
+
     def _in_line(self) -> Iterable[Line]:
         return (line for line in self.lines.values() if line.in_line)
 
     def count(self, states: set[str]) -> int:
         return sum(line.state in states for line in self.lines.values())
+
+
+def nodes_of(text: str) -> list[str]:
+    """The names in Slurm's short way to write many nodes.
+
+    >>> nodes_of("gpu1,em[08-10,12]")
+    ['gpu1', 'em08', 'em09', 'em10', 'em12']
+    """
+    names = []
+    for part in re.findall(r"(?:[^,\[]|\[[^\]]*\])+", text):
+        before, bracket, rest = part.partition("[")
+        inside, _, after = rest.partition("]")
+        for piece in inside.split(",") if bracket else [""]:
+            first, _, last = piece.partition("-")
+            numbers = range(int(first), int(last or first) + 1) if first else [0]
+            middles = [str(number).zfill(len(first)) for number in numbers] if first else [""]
+            names += [before + middle + tail for middle in middles for tail in (nodes_of(after) if after else [""])]
+    return names
 
 
 def _number(job_id: str) -> int:

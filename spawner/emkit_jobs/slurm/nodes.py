@@ -5,9 +5,12 @@ import time
 from collections import defaultdict
 
 from emkit_jobs.scheduler import Free, Room
-from emkit_jobs.slurm.commands import Commands
+from emkit_jobs.slurm.commands import Commands, span_s
 
-_COLUMNS = ("Partition", "Available", "StateComplete", "CPUsState", "Memory", "AllocMem", "Gres", "GresUsed")
+_COLUMNS = (
+    "Partition", "Available", "StateComplete", "NodeList", "CPUsState", "Memory", "AllocMem", "Gres", "GresUsed", "DefaultTime",
+    "Time",
+)  # fmt: skip
 _OPEN = re.compile(r"(idle|mixed|allocated|completing)(\+(cloud|powered_down|powering_up|planned|completing|power_up))*", re.I)
 _GPUS = re.compile(r"(?:^|,)gpu(?::[^:(,]+)?:(\d+)")
 
@@ -23,17 +26,18 @@ def read(told: str, asked_at: float) -> dict[str, Free]:
     for line in told.splitlines():
         name, *rest = line.split("|")
         lines[name].append(rest)
-    return {name.rstrip("*"): _sum(nodes, asked_at, default=name.endswith("*")) for name, nodes in lines.items()}
+    return {name.rstrip("*"): _sum(name, nodes, asked_at) for name, nodes in lines.items()}
 
 
-def _sum(nodes: list[list[str]], asked_at: float, *, default: bool) -> Free:
+def _sum(name: str, nodes: list[list[str]], asked_at: float) -> Free:
     open_nodes = [node for node in nodes if node[0] == "up" and _OPEN.fullmatch(node[1])]
     rooms, whole = [], []
-    for _, state, cpus, memory, used, gres, gres_used, *_ in open_nodes:
+    for _, state, node, cpus, memory, used, gres, gres_used, *_ in open_nodes:
         _, idle, _, total = (int(number) for number in cpus.split("/"))
-        rooms.append(Room(idle, int(memory) - int(used), gpus(gres) - gpus(gres_used)))
-        whole.append((Room(total, int(memory), gpus(gres)), state))
+        rooms.append(Room(node, idle, int(memory) - int(used), gpus(gres) - gpus(gres_used)))
+        whole.append((Room(node, total, int(memory), gpus(gres)), state))
     return Free(
+        partition=name.rstrip("*"),
         nodes=sum(state.lower().startswith("idle") for _, state in whole),
         nodes_up=len(whole),
         cpus=sum(room.cpus for room in rooms),
@@ -43,7 +47,8 @@ def _sum(nodes: list[list[str]], asked_at: float, *, default: bool) -> Free:
         memory_mb=max((room.memory_mb for room in rooms if room.cpus), default=0),
         memory_up_mb=max((node.memory_mb for node, _ in whole), default=0),
         asked_at=asked_at,
-        default=default,
+        runtime_s=next((span_s(text) for text in nodes[0][8:10] if text != "n/a"), None),
+        default=name.endswith("*"),
         rooms=tuple(room for room in rooms if room.cpus),
     )
 

@@ -1,11 +1,14 @@
-"""When a job would start: Slurm's own test of a submission, and the smaller shape that would start at once.
+"""When a job would start, and the smaller or shorter one that would start at once.
 
-`sbatch --test-only` asks the scheduler, which counts the jobs that wait before it, without submitting anything.
+`sbatch --test-only` submits nothing, and tells when the running jobs leave room. To that it adds, for jobs that wait in the same
+partition, all their work divided by the partition's size, so it never sees a gap. We do, by the rule that Slurm starts jobs by
+(backfill): there is room on a node now, and the job ends before the first waiting job is planned to start there.
 """
 
 import re
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 from emkit_jobs.profiles import Resources
@@ -16,22 +19,23 @@ from emkit_jobs.slurm.listing import YEAR_S
 
 AT_ONCE_S = 60.0  # Slurm's plans are no finer
 PATIENCE_S = 4.0  # of a page
-MOST_TESTS = 3  # of smaller shapes
-SHORTEST = timedelta(minutes=30)
-_ROUND_MB = 256
+MOST_TESTS = 4  # of smaller shapes
+ROUND_MB = 256
+STEP = timedelta(minutes=15)  # shorter times are whole numbers of it
 _STARTS = re.compile(r"to start at (\S+) using")
 # sbatch's words when Slurm, munge or sudo did not work; all others are an answer: the job would be refused
 _SILENT = re.compile(
     r"contact slurm controller|timed out|zero bytes|connection|authenticat|munge|standby|did not answer|cannot be run"
-    r"|configuration source|sudo:|too many|temporarily",
+    r"|configuration source|process configuration|sudo:|temporarily",
     re.I,
 )
-_TESTED = re.compile(r"^(sbatch: )?((error|allocation failure): )?(sbatch: error: )?", re.M)
+_BEFORE_WORDS = re.compile(r"^(sbatch: )?((error|allocation failure): )?(sbatch: error: )?", re.M)
 
-Test = Callable[[Resources], "tuple[str, ...]"]
+Command = Callable[[Resources], "tuple[str, ...]"]
+Answer = float | str | None
 
 
-async def test(slurm: Slurm, command: tuple[str, ...]) -> float | str | None:
+async def test(slurm: Slurm, command: tuple[str, ...]) -> Answer:
     """The start of such a job, POSIX seconds; a text: why it is refused; None: it has no start that Slurm can see.
 
     `command`: sbatch with its options. CommandError when Slurm does not answer.
@@ -41,14 +45,16 @@ async def test(slurm: Slurm, command: tuple[str, ...]) -> float | str | None:
     except CommandError as error:
         if _SILENT.search(str(error)):
             raise
-        return _TESTED.sub("", str(error)).strip()
+        return ". ".join(_BEFORE_WORDS.sub("", str(error)).strip().splitlines())
     found = _STARTS.search(told)
     starts_at = moment(found[1]) if found else None
     return starts_at if starts_at is not None and starts_at < time.time() + YEAR_S else None
 
 
-async def look(slurm: Slurm, command: Test, resources: Resources, movable: Collection[str]) -> Outlook:
-    async def tested(shape: Resources) -> float | str | None:
+async def look(slurm: Slurm, command: Command, resources: Resources, movable: Collection[str]) -> Outlook:
+    """The outlook for a job; `command` makes sbatch's words for a shape, `movable` names the fields that may be smaller."""
+
+    async def tested(shape: Resources) -> Answer:
         words = command(shape)
         shared = slurm.tests.of(words, lambda: test(slurm, words))
         answer = await shared.get(PATIENCE_S)
@@ -56,43 +62,54 @@ async def look(slurm: Slurm, command: Test, resources: Resources, movable: Colle
 
     now = time.time()
     answer = await tested(resources)
-    starts_at, refused = (None, answer) if isinstance(answer, str) else (answer, "")
-    sooner = None
-    if starts_at is not None and starts_at > now + AT_ONCE_S and movable:
-        found = in_partition(await slurm.free.get(PATIENCE_S) or {}, resources.partition)
-        for _, shape in zip(range(MOST_TESTS), smaller(resources, movable, found), strict=False):
-            start = await tested(shape)
-            if isinstance(start, float) and start <= now + AT_ONCE_S:
-                sooner = shape
-                break
-    return Outlook(starts_at, now, refused, sooner)
+    if isinstance(answer, str):
+        return Outlook(None, now, refused=answer)
+    free, listing = in_partition(await slurm.free.get(PATIENCE_S) or {}, resources.partition), await slurm.jobs.get(PATIENCE_S)
+    if answer is None or answer <= now + AT_ONCE_S or free is None or listing is None:
+        return Outlook(answer, now)
+    gaps = Gaps(free, listing.planned, now) if listing.has_line(free.partition) else None
+    if gaps is not None and gaps.take(resources):
+        return Outlook(now, now)
+    for _, shape in zip(range(MOST_TESTS), smaller(resources, movable, free, listing.planned, now), strict=False):
+        start = await tested(shape)
+        if isinstance(start, float) and (start <= now + AT_ONCE_S or (gaps is not None and gaps.take(shape))):
+            return Outlook(answer, now, sooner=shape)
+    return Outlook(answer, now)
 
 
-def smaller(resources: Resources, movable: Collection[str], free: Free | None) -> Iterator[Resources]:
+@dataclass(frozen=True)
+class Gaps:
+    """What is free in a partition in which jobs wait; `planned`: node → when Slurm plans to start the first of them there."""
+
+    free: Free
+    planned: Mapping[str, float]
+    now: float
+
+    def take(self, resources: Resources) -> bool:
+        """Whether such a job would delay nobody."""
+        runtime_s = self.free.runtime_s if resources.runtime is None else resources.runtime.total_seconds()
+        ends_at = float("inf") if runtime_s is None else self.now + runtime_s
+        return any(room.holds(resources) and ends_at <= self.planned.get(room.node, float("inf")) for room in self.free.rooms)
+
+
+def smaller(
+    resources: Resources, movable: Collection[str], free: Free, planned: Mapping[str, float], now: float
+) -> Iterator[Resources]:
     """Shapes that might start at once, the one with the least change first."""
-    rooms = free.rooms if free is not None else ()
-    if any(room.holds(resources) for room in rooms):  # there is room, but it is planned for others: a shorter job may slip in
-        if "runtime" in movable and resources.runtime is not None:
-            for part in (2, 4, 8):
-                if resources.runtime / part >= SHORTEST:
-                    yield resources.model_copy(update={"runtime": resources.runtime / part})
-        return
+    if "runtime" in movable and resources.runtime is not None:
+        ends = [planned[room.node] for room in free.rooms if room.holds(resources) and room.node in planned]
+        spans = [timedelta(seconds=end - now) // STEP * STEP for end in ends]
+        yield from (resources.model_copy(update={"runtime": span}) for span in spans if STEP <= span < resources.runtime)
     numbers = {"cpus": resources.cpus or 1, "memory_mb": resources.memory_mb or 0, "gpus": resources.gpus}
-    seen = set()
     for changed in (("cpus",), ("memory_mb",), ("gpus",), ("cpus", "memory_mb"), ("cpus", "memory_mb", "gpus")):
         if not set(changed) <= set(movable):
             continue
         shapes = []
-        for room in rooms:
-            given = {"cpus": room.cpus, "memory_mb": room.memory_mb // _ROUND_MB * _ROUND_MB, "gpus": room.gpus}
-            update = {name: min(numbers[name], given[name]) for name in changed}
-            shape = resources.model_copy(
-                update={name: value for name, value in update.items() if value != getattr(resources, name)}
-            )
-            if room.holds(shape) and all(value > 0 or numbers[name] == 0 for name, value in update.items()):
+        for room in free.rooms:
+            given = {"cpus": room.cpus, "memory_mb": room.memory_mb // ROUND_MB * ROUND_MB, "gpus": room.gpus}
+            update = {name: given[name] for name in changed if 0 < given[name] < numbers[name]}
+            shape = resources.model_copy(update=update)
+            if len(update) == len(changed) and room.holds(shape):
                 shapes.append(shape)
         if shapes:
-            best = max(shapes, key=lambda shape: (shape.gpus, shape.cpus or 1, shape.memory_mb or 0))
-            if best != resources and (key := best.model_dump_json()) not in seen:
-                seen.add(key)
-                yield best
+            yield max(shapes, key=lambda shape: (shape.gpus, shape.cpus or 1, shape.memory_mb or 0))
