@@ -24,7 +24,7 @@ class Commands:
     """`environment` goes to each command, such as SLURM_CONF; `patience_s` is for one command."""
 
     environment: Mapping[str, str] = field(default_factory=dict)
-    patience_s: float = 20.0
+    patience_s: float = field(default=20.0, kw_only=True)
 
     async def run(self, *command: str, text: str = "", environment: Mapping[str, str] | None = None) -> str:
         """What a command prints. CommandError with its own words when it fails, or when it takes too long."""
