@@ -8,6 +8,7 @@ emkit-hub upgrade-db bring the database to this version of JupyterHub
 
 import argparse
 import asyncio
+import logging
 import os
 import sys
 from pathlib import Path
@@ -126,7 +127,10 @@ def _upgrade(asked: argparse.Namespace) -> int:
     from emkit_hub.config import database_url
 
     settings, folder = _site(asked)
-    upgrade_if_needed(database_url(settings, folder))
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    # JupyterHub runs alembic by its name
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    upgrade_if_needed(database_url(settings, folder), log=logging.getLogger("emkit-hub"))
     print("The database is of this version.")
     return 0
 

@@ -93,6 +93,10 @@ class DataFolder:
             file.write_text(json.dumps(kept) + "\n")
         return Ports(hub=kept["hub"], proxy_api=kept["proxy_api"], dashboards=kept["dashboards"], overview=kept["overview"])
 
+    @property
+    def prepared(self) -> bool:
+        return (self.path / "ports.json").exists()
+
     def prepare(self) -> None:
         """Make what is missing. Others may pass through the folder (the dashboards' account does), and read nothing in it."""
         self.path.mkdir(parents=True, exist_ok=True)

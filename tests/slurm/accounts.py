@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,14 +33,20 @@ class Accounts:
 
 
 @contextmanager
+def open_folder() -> Iterator[Path]:
+    """A folder that every account can pass; pytest's own are closed anew by each run of it."""
+    with tempfile.TemporaryDirectory(prefix="emkit-test-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@contextmanager
 def accounts(homes: Path, environment: Mapping[str, str]) -> Iterator[Accounts]:
     """Real accounts with homes of mode 0700 below `homes`. Needs root."""
     if os.geteuid() != 0 or shutil.which("useradd") is None:
         pytest.skip("makes Unix accounts, which needs root")
     tail = secrets.token_hex(3)
     made = Accounts(f"emkhub{tail}", f"emkgrp{tail}", f"emkann{tail}", f"emkbob{tail}", f"emkeve{tail}", homes, environment)
-    for path in (homes, *homes.parents[:3]):
-        path.chmod(path.stat().st_mode | 0o055)
     subprocess.run(["groupadd", made.group], check=True)
     try:
         for name in (made.hub, made.ann, made.bob, made.eve):

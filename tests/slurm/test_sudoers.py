@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from emkit_hub.sudoers import SudoersError, sudoers
 
-from tests.slurm.accounts import Accounts, accounts, allowed
+from tests.slurm.accounts import Accounts, accounts, allowed, open_folder
 from tests.slurm.cluster import Cluster
 
 
@@ -49,9 +49,8 @@ def _commands(folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def made(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Accounts]:
-    folder = tmp_path_factory.mktemp("sudo")
-    with accounts(folder, cluster.environment) as found, allowed(found, folder / "log"):
+def made(cluster: Cluster) -> Iterator[Accounts]:
+    with open_folder() as folder, accounts(folder, cluster.environment) as found, allowed(found, folder / "log"):
         yield found
 
 

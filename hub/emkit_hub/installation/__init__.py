@@ -29,10 +29,11 @@ async def examine(
     async for finding in cluster.scheduler(slurm):
         reachable &= not finding.is_wrong
         yield finding
-    async for finding in cluster.accounting(slurm):
-        yield finding
-    async for finding in cluster.partitions(settings, slurm):
-        yield finding
+    if reachable:
+        async for finding in cluster.accounting(slurm):
+            yield finding
+        async for finding in cluster.partitions(settings, slurm):
+            yield finding
     user = user or cluster.candidate(settings.slurm.accounts)
     may_submit = True
     for finding in cluster.sudo(settings, slurm, user):

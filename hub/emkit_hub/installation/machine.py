@@ -12,9 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import requests
-from jupyterhub.dbutil import DatabaseSchemaMismatch, check_db_revision
+from jupyterhub.orm import DatabaseSchemaMismatch, check_db_revision
 from packaging.version import Version
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -126,6 +126,11 @@ def proxy_answers(settings: Settings, folder: DataFolder) -> Iterator[Finding]:
     if not proxy.installed():
         yield wrong("proxy", f"{proxy.PACKAGE} {proxy.VERSION} is not installed", "emkit-hub proxy --install")
         return
+    if not folder.prepared:
+        yield wrong(
+            "proxy", f"was never started with the data folder {folder.path}", "systemctl start emkit-proxy (or: emkit-hub proxy)"
+        )
+        return
     try:
         url = f"http://{HOST}:{folder.ports()['proxy_api']}/api/routes"
         token = folder.secret_file("proxy-token").read_text().strip()
@@ -160,7 +165,9 @@ def database(settings: Settings, folder: DataFolder) -> Iterator[Finding]:
         with engine.begin() as connection:
             connection.execute(text(f"CREATE TABLE {name} (number INTEGER)"))
             connection.execute(text(f"DROP TABLE {name}"))
-        check_db_revision(engine)
+        empty = "users" not in inspect(engine).get_table_names()
+        if not empty:  # it would stamp an empty one, and a check writes nothing that stays
+            check_db_revision(engine)
     except ImportError as error:
         yield wrong("database", f"{shown}: its driver is missing ({error})", "pip install -c constraints.txt '.[postgres]'")
     except DatabaseSchemaMismatch:
@@ -173,7 +180,7 @@ def database(settings: Settings, folder: DataFolder) -> Iterator[Finding]:
         said = re.split(r"\n\[SQL|\n\(Background", str(error))[0].strip().replace("\n", " ")
         yield wrong("database", f"{shown}: {said}", "Is it running, may the hub's account enter and make tables, is there space?")
     else:
-        yield good("database", f"{shown}: reachable, writable, of this version")
+        yield good("database", f"{shown}: reachable, writable, {'empty' if empty else 'of this version'}")
         engine.dispose()
 
 

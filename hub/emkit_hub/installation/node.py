@@ -67,8 +67,10 @@ async def trial(
         token = secrets.token_hex(8)
         (here / "token").write_text(token)
         (here / "token").chmod(0o644)
-        address, port = settings.network.hub_address, settings.network.hub_port or folder.ports()["hub"]
-        undo.enter_context(_hub_or_stand_in(address, port))
+        address = settings.network.hub_address
+        port = undo.enter_context(
+            _hub_or_stand_in(address, settings.network.hub_port or (folder.ports()["hub"] if folder.prepared else 0))
+        )
         command = [sys.executable, probe.__file__, str(here / "token"), str(here / "answer"), address, str(port)]
         script = render(SESSION, prologue=Verbatim(settings.lab.prologue), epilogue=Verbatim(""), command=command)
         resources = Resources(cpus=1, partition=partition)
@@ -145,15 +147,15 @@ def _folder(place: Path, runs_as: str) -> Iterator[Path]:
 
 
 @contextmanager
-def _hub_or_stand_in(address: str, port: int) -> Iterator[None]:
-    """Listen in place of a hub that does not run yet, so that the way to it can be tried."""
+def _hub_or_stand_in(address: str, port: int) -> Iterator[int]:
+    """The hub's port. Where no hub listens at it yet, something else does meanwhile, so that the way to it can be tried."""
     try:
         listener = socket.create_server((address, port))
     except OSError:  # it runs (or the address is not this host's, which the job will tell)
-        yield
+        yield port
         return
     with listener:
-        yield
+        yield int(listener.getsockname()[1])
 
 
 async def _answer(file: Path, patience_s: float) -> Answer | None:
