@@ -82,6 +82,7 @@ class Request(_Frozen):
     memory_mb: PositiveInt | None = None
     hours: Annotated[float, Field(gt=0, le=24 * 366)] | None = None
     gpus: Annotated[int, Field(ge=0)] | None = None
+    rescue: bool = False  # start without the user's own settings
 
     @classmethod
     def read(cls, options: Mapping[str, object]) -> "Request":

@@ -13,23 +13,24 @@ import shlex
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 from batchspawner import BatchSpawnerBase
-from emkit_jobs.profiles import Profile, Request, RequestError, Resources
-from emkit_jobs.scheduler import Job, Scheduler, SchedulerError, State, Status
+from emkit_jobs.profiles import Profile, Request, RequestError, Resources, offered
+from emkit_jobs.scheduler import Job, Scheduler, SchedulerError, State, Status, Usage
 from emkit_jobs.script import SESSION, Verbatim, render
 from jupyterhub import orm
 from jupyterhub.utils import fmt_ip_url, make_ssl_context
 from traitlets import Dict, Float, Unicode, default, validate
 
-from emkit_spawner import naming, requested
+from emkit_spawner import certificates, metrics, naming, requested, rescue
+from emkit_spawner.events import tell
 from emkit_spawner.form import options, page
 from emkit_spawner.launch import Launch, Limits
-from emkit_spawner.options import granted, open_to
+from emkit_spawner.options import granted
 from emkit_spawner.record import Record
 from emkit_spawner.refusal import StartRefused
 from emkit_spawner.steps import Event, Steps
@@ -97,7 +98,7 @@ class JobSpawner(BatchSpawnerBase):
     @property
     def open_profiles(self) -> dict[str, Profile]:
         """Those that the user's groups may use."""
-        return open_to(self.profiles, self._groups())
+        return offered(self.profiles, self._groups())
 
     def _groups(self) -> set[str]:
         return {group.name for group in self.user.groups}
@@ -128,6 +129,7 @@ class JobSpawner(BatchSpawnerBase):
             self.resources = granted(self.profiles, self._groups(), Request.read(asked), floor)
         except RequestError as error:
             self._forget_options()
+            metrics.SPAWNS.labels("options").observe(0.0)
             raise StartRefused(str(error), reason="options") from error
 
     def _forget_options(self) -> None:
@@ -146,8 +148,10 @@ class JobSpawner(BatchSpawnerBase):
         return self.format_string(self.home_folder) if self.home_folder else str(Path.home())
 
     def get_env(self) -> dict[str, str]:
-        env: dict[str, str] = super().get_env()
-        return {"SHELL": "/bin/bash", **env, **self.resources.environment, "USER": self.user.name, "HOME": self.req_homedir}
+        env: dict[str, str] = certificates.packed(super().get_env())
+        chosen = {rescue.REASON: "You asked for a start without your own settings."} if self.user_options.get("rescue") else {}
+        own = {"USER": self.user.name, "HOME": self.req_homedir, **chosen}
+        return {"SHELL": "/bin/bash", **env, **self.resources.environment, **own}
 
     def server_command(self) -> list[str]:
         return [*shlex.split(self.batchspawner_singleuser_cmd), *self.cmd, *self.get_args()]
@@ -193,15 +197,15 @@ class JobSpawner(BatchSpawnerBase):
     async def _start(self, limits: Limits) -> tuple[str, int]:
         started = False
         try:
-            await self._submit(self.job())
-            await self._until_up(limits)
+            with metrics.measured():
+                await self._submit(self.job())
+                await self._until_up(limits)
             started = True
-        except SchedulerError as error:
-            raise StartRefused(f"The scheduler refused the job: {error}", reason="scheduler", status_code=503) from error
         finally:
             if not started:
                 self._forget_options()
-        self.record.good_options = dict(self.user_options)
+        self.record.good_options = {name: value for name, value in self.user_options.items() if name != "rescue"}
+        self.orm_spawner.user_options = self.record.good_options  # what the next start repeats
         return str(self.ip), self.port
 
     async def _submit(self, job: Job) -> None:
@@ -210,9 +214,13 @@ class JobSpawner(BatchSpawnerBase):
         self.record = replace(self.record.without_job(), job_name=job.name, token_id=token_id, asked_at=time.time())
         self._save()
         self._submission = asyncio.create_task(self.scheduler().submit(job))
-        self.record.job_id = await asyncio.shield(self._submission)  # a start that is cancelled now must still learn the number
+        try:
+            self.record.job_id = await asyncio.shield(self._submission)  # a start that is cancelled now must still learn the number
+        except SchedulerError as error:
+            raise StartRefused(f"The scheduler refused the job: {error}", reason="scheduler", status_code=503) from error
         self._save()
         self.steps.add(20, f"Submitted as job {self.job_id}")
+        self._tell("submitted", user=self.user.name, server=self.name, options=self.user_options)
 
     async def _until_up(self, limits: Limits, *, reported: bool = False) -> None:
         self.port = self.record.port if reported else 0
@@ -221,9 +229,17 @@ class JobSpawner(BatchSpawnerBase):
             self.launch.reported(self.port)
         try:
             self.ip = await self.launch.up()
+            metrics.QUEUE.observe(self.launch.queued_s)
+            self._tell("up", host=self.ip, queued_s=self.launch.queued_s, elapsed_s=self.steps.elapsed_s)
+        except StartRefused as refusal:
+            self._tell("failed", reason=refusal.reason, said=str(refusal), elapsed_s=self.steps.elapsed_s)
+            raise
         finally:
             self.launch = None
         self.steps.add(90, "Server is up")
+
+    def _tell(self, event: str, **values: object) -> None:
+        tell(self.log, event, self.record.job_name, job_id=self.job_id, **values)
 
     async def _answers(self, host: str) -> bool:
         certificates = make_ssl_context(*(self.user.settings.get(f"internal_ssl_{part}") for part in ("key", "cert", "ca")))
@@ -290,20 +306,16 @@ class JobSpawner(BatchSpawnerBase):
 
     async def _resume(self) -> None:
         """As `_start`, from the job that is there."""
-        while not (job_id := await self._identify()):
+        while not self.job_id:  # `poll` could not ask the scheduler for it
             await asyncio.sleep(self.startup_poll_interval)
-        self.record.job_id = job_id
+            if await self.poll() is not None:
+                raise StartRefused("The hub was restarted before the scheduler had taken the job: start again.", reason="hub")
         status = await self._status()
         self.steps.add(10, "The hub was restarted; the job goes on")
+        self._tell("resumed", user=self.user.name, server=self.name, state=status.state.value)
         await self._until_up(self._limits(), reported=bool(self.record.port) and status.state is not State.PENDING)
         self._serves()
         await self.user.settings["proxy"].add_user(self.user, self.name)
-
-    async def _identify(self) -> str:
-        """The job's id, also where the hub was killed while it submitted. Empty: the scheduler does not answer."""
-        if self.job_id:
-            return self.job_id
-        return (await self.scheduler().find(self.record.job_name)).get(self.record.job_name, "")
 
     # --- its life
 
@@ -316,16 +328,35 @@ class JobSpawner(BatchSpawnerBase):
             return None
         if self.record.job_name and not self.job_id:  # the hub was killed while it submitted
             try:
-                self.record.job_id = await self._identify()
-            except SchedulerError:
+                self.record.job_id = (await self.scheduler().find(self.record.job_name)).get(self.record.job_name, "")
+            except SchedulerError as error:
+                self.log.warning("Whether %s was submitted is not known yet: %s", self.record.job_name, error)
                 return None
         if not self.job_id:
             return 0
+        if self.record.stopping and self._check_pending:  # the hub was killed while it stopped the server
+            await self.stop()
+            return 0
         status = await self._status()
+        if status.state is State.UNKNOWN:
+            metrics.WITHOUT_ANSWER.inc()
         if status.state is not State.FINISHED:
             return None
-        await self.scheduler().cancel(self.job_id)  # what its script may have left behind
+        await self._ended(status)
         return status.exit_code or 0
+
+    async def _ended(self, status: Status) -> None:
+        """The job is over, and nobody asked for it."""
+        if self.ready:  # JupyterHub polls again before it lets the server go
+            metrics.ENDED.inc()
+            self._tell("ended", reason=status.reason, exit_code=status.exit_code)
+        scheduler = self.scheduler()
+        await scheduler.cancel(self.job_id)  # what its script may have left behind
+        self._remember(await scheduler.usage(self.job_id))
+
+    def _remember(self, usage: Usage | None) -> None:
+        if usage is not None:
+            self.record.remember({"job": self.record.job_name, "profile": self.user_options.get("profile"), **asdict(usage)})
 
     async def stop(self, now: bool = False) -> None:
         if self._submission is not None and not self._submission.done():  # cancelled in the middle of it
@@ -336,11 +367,16 @@ class JobSpawner(BatchSpawnerBase):
             return
         self.record.stopping = True
         self._save()
+        scheduler = self.scheduler()
+        usage = await scheduler.usage(self.job_id)  # while it runs: not every site remembers what has ended
         try:
-            await self.scheduler().cancel(self.job_id)
+            await scheduler.cancel(self.job_id)
+            self._tell("stopped", user=self.user.name, server=self.name)
         except SchedulerError as error:
             # the server counts as stopped, its job is owned by nobody from now on: the sweep ends it
             self.log.warning("Job %s could not be cancelled, and will be tried again: %s", self.job_id, error)
+            self._tell("not stopped", said=str(error))
+        self._remember(await scheduler.usage(self.job_id) or usage)
 
     def _keep_sweeping(self) -> None:
         """One task in the hub, for as long as it lives."""

@@ -73,6 +73,8 @@ class Launch:
             raise StartRefused(f"The server's job ended before the server was up. {told}", reason="job", status_code=500)
         if status.state is State.PENDING:
             self._in_queue()
+            if (waiting := await self.scheduler.waiting(self.job_id)) is not None:
+                self.steps.wait(waiting)
             if 0 < self.limits.queue_timeout_s < waited_s:
                 raise await self._too_long(f"did not start within {waited_s:.0f} s in the queue", "queue", "queue_timeout_s")
         if status.state is State.RUNNING:

@@ -2,16 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from emkit_jobs.profiles import Profile, Request, RequestError, Resources, grant
-
-
-def open_to(profiles: Mapping[str, Profile], groups: Collection[str]) -> dict[str, Profile]:
-    """The profiles that a member of these groups may use."""
-    return {
-        name: profile
-        for name, profile in profiles.items()
-        if not getattr(profile, "groups", ()) or set(profile.groups) & set(groups)
-    }
+from emkit_jobs.profiles import Profile, Request, RequestError, Resources, grant, offered
 
 
 def granted(profiles: Mapping[str, Profile], groups: Collection[str], request: Request, floor: Resources) -> Resources:
@@ -20,10 +11,10 @@ def granted(profiles: Mapping[str, Profile], groups: Collection[str], request: R
     RequestError when it asks for too much, or for anything where there is no profile.
     """
     if not profiles:
-        if request != Request():
+        if request.asked() or request.profile is not None:
             raise RequestError("This hub offers no choice of resources: send no options.")
         return floor
-    mine = open_to(profiles, groups)
+    mine = offered(profiles, groups)
     if not mine:
         raise RequestError("None of this hub's profiles is open to your groups. Ask the administrator to add you to one.")
     return floor.model_copy(update=grant(mine, request).model_dump(exclude_none=True, exclude_defaults=True))

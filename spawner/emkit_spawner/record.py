@@ -38,5 +38,6 @@ class Record:
         return Record(good_options=self.good_options, past=self.past)
 
     def remember(self, usage: Mapping[str, Any]) -> None:
-        """Add what a session used, the newest last."""
-        self.past = [*self.past, dict(usage)][-PAST_SESSIONS:]
+        """Add what a session used, the newest last; a job that is known already (by "job") only once."""
+        others = [past for past in self.past if past.get("job") != usage["job"]]
+        self.past = [*others, dict(usage)][-PAST_SESSIONS:]

@@ -11,9 +11,12 @@ from emkit_jobs.scheduler import Scheduler, SchedulerError
 from jupyterhub import orm
 from sqlalchemy.exc import SQLAlchemyError
 
+from emkit_spawner import metrics
+
 
 async def sweep(scheduler: Scheduler, database: Any, prefix: str, every_s: float, log: logging.Logger) -> None:
     """Look every `every_s` seconds for jobs whose name begins with `prefix`, for as long as the hub lives."""
+    known: set[str] = set()  # of no owner, found in an earlier round
     while True:
         try:
             found = await scheduler.find(prefix)
@@ -24,13 +27,21 @@ async def sweep(scheduler: Scheduler, database: Any, prefix: str, every_s: float
             database.rollback()
             log.error("Jobs that nobody owns are looked for again in %g s: the hub's database: %s", every_s, error)
         else:
-            await asyncio.gather(*(_end(scheduler, name, found[name], log) for name in found.keys() - owned))
+            stray = found.keys() - owned
+            metrics.WITHOUT_OWNER.inc(len(stray - known))
+            metrics.LEDGER.set(len(stray))
+            gone = await asyncio.gather(*(_end(scheduler, name, found[name], log) for name in stray))
+            metrics.LEDGER.set(gone.count(False))
+            known = set(stray)
         await asyncio.sleep(every_s)
 
 
-async def _end(scheduler: Scheduler, name: str, job_id: str, log: logging.Logger) -> None:
+async def _end(scheduler: Scheduler, name: str, job_id: str, log: logging.Logger) -> bool:
+    """Whether the scheduler has confirmed that it is gone."""
     log.warning("Cancelling job %s (%s): it is this hub's, but no server owns it", job_id, name)
     try:
         await scheduler.cancel(job_id)
     except SchedulerError as error:
         log.warning("Job %s, which nobody owns, is not gone yet: %s", job_id, error)
+        return False
+    return True
