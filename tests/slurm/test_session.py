@@ -18,6 +18,7 @@ from tests.spawner.plain_hub import PlainHub, plain_hub
 pytestmark = [pytest.mark.hub, pytest.mark.browser]
 
 PATIENCE_MS = 60_000
+expect.set_options(timeout=30_000)
 WALLTIME_MIN = 40
 LINES = """
 c.JupyterHub.spawner_class = "emkit-slurm"
