@@ -356,7 +356,8 @@ class JobSpawner(BatchSpawnerBase):
 
     def _remember(self, usage: Usage | None) -> None:
         if usage is not None:
-            self.record.remember({"job": self.record.job_name, "profile": self.user_options.get("profile"), **asdict(usage)})
+            told = {"job": self.record.job_name, "profile": self.user_options.get("profile"), "ended_at": time.time()}
+            self.record.remember({**told, **asdict(usage)})
 
     async def stop(self, now: bool = False) -> None:
         if self._submission is not None and not self._submission.done():  # cancelled in the middle of it
