@@ -6,6 +6,7 @@ Standard library only: it stands before every start, in the first process of a j
 import errno
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +15,9 @@ REASON = "EMKIT_RESCUE"  # why this server starts without the user's own setting
 FAILED = "EMKIT_FAILED"  # set by the job script, which tries again: how the server ended
 SCRATCH = "EMKIT_SCRATCH"  # the job's own folder, which the job script removes at the end
 NEEDED_BYTES = 256 * 1024  # what a server and one notebook write before anybody has typed anything
-SHOWN_CHARACTERS = 400
+SHOWN_CHARACTERS = 500
 TAIL_BYTES = 4000
+_ERROR = re.compile(r"[\w.]*(Error|Exception)\b.*:")
 _IN_WORDS = {
     errno.ENOSPC: "its disk is full",
     errno.EDQUOT: "your quota is reached",
@@ -57,7 +59,7 @@ def trouble(home: Path) -> str:
 
 
 def _last_words() -> str:
-    """The last line of the job's log, where it is a file: " It said: …"; empty where it is not."""
+    """The last lines of the job's log that name an error (and its cause), or the last one; empty where the log is no file."""
     try:
         with open(os.readlink("/proc/self/fd/2"), "rb") as log:
             log.seek(max(0, os.fstat(log.fileno()).st_size - TAIL_BYTES))
@@ -65,7 +67,8 @@ def _last_words() -> str:
     except OSError:
         return ""
     told = [line.strip() for line in lines if line.strip()]
-    return f" It said: {told[-1][:SHOWN_CHARACTERS]}" if told else ""
+    errors = [line for line in told if _ERROR.match(line)]
+    return f" It said: {' / '.join(errors[-2:] or told[-1:])[:SHOWN_CHARACTERS]}" if told else ""
 
 
 def scratch() -> Path:
