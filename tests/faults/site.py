@@ -80,7 +80,7 @@ class Site:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._people = 0
         for name in ("database", "home", "on-start"):
-            (folder / name).mkdir()
+            (folder / name).mkdir(parents=True)
         (folder / "stub.py").write_text(STUB)
         (folder / "jupyterhub_config.py").write_text(self._config())
 
