@@ -143,8 +143,9 @@ class Usage:
 
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> Self:
-        """The usage that `dataclasses.asdict` has written."""
-        return cls(**{**fields, "asked": Asked(**fields["asked"])})
+        """The usage that `dataclasses.asdict` has written; what else stands beside it is left out."""
+        own = {name: fields[name] for name in cls.__dataclass_fields__}
+        return cls(**{**own, "asked": Asked(**own["asked"])})
 
 
 class Scheduler(Protocol):

@@ -12,10 +12,11 @@ import asyncio
 import shlex
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 from batchspawner import BatchSpawnerBase
@@ -23,12 +24,12 @@ from emkit_jobs.profiles import Profile, Request, RequestError, Resources, offer
 from emkit_jobs.scheduler import Job, Scheduler, SchedulerError, State, Status, Usage
 from emkit_jobs.script import SESSION, Verbatim, render
 from jupyterhub import orm
-from jupyterhub.utils import fmt_ip_url, make_ssl_context
+from jupyterhub.utils import fmt_ip_url, make_ssl_context, url_path_join
 from traitlets import Dict, Float, Unicode, default, validate
 
 from emkit_spawner import certificates, metrics, naming, requested, rescue
 from emkit_spawner.events import tell
-from emkit_spawner.form import options, page
+from emkit_spawner.form import Known, first_choice, look, nothing_open, options, page
 from emkit_spawner.launch import Launch, Limits
 from emkit_spawner.options import granted
 from emkit_spawner.record import Record
@@ -79,6 +80,7 @@ class JobSpawner(BatchSpawnerBase):
         self.resources = Resources()
         self.steps = Steps()
         self.launch: Launch | None = None
+        self.home_trouble = ""  # why this start does without the user's home
         self._submission: asyncio.Task[str] | None = None
         for name in NOT_USED:
             if name in self._trait_values and getattr(self, name) != type(self).class_traits()[name].default_value:
@@ -88,6 +90,10 @@ class JobSpawner(BatchSpawnerBase):
 
     def scheduler(self) -> Scheduler:
         raise NotImplementedError("A subclass says which scheduler its jobs go to.")
+
+    async def home_kept_it_out(self) -> str:
+        """After a job that ended early: why the scheduler could not begin it in the user's home; empty: that was not the reason."""
+        return ""
 
     # --- what the user may ask for
 
@@ -104,8 +110,26 @@ class JobSpawner(BatchSpawnerBase):
         return {group.name for group in self.user.groups}
 
     @default("options_form")
-    def _form(self) -> "str | Callable[[JobSpawner], str]":
-        return (lambda spawner: page(spawner.open_profiles, spawner.record.good_options)) if self.profiles else ""
+    def _form(self) -> "str | Callable[[JobSpawner], Awaitable[str]]":
+        return JobSpawner.form if self.profiles else ""
+
+    async def form(self) -> str:
+        """The form's page; a scheduler that does not answer leaves out what it knows."""
+        profiles = self.open_profiles
+        if not profiles:
+            return nothing_open()
+        chosen = first_choice(profiles, self.record.good_options)
+        try:
+            known = await self.known(chosen)
+        except SchedulerError as error:
+            self.log.warning("The form of %s shows nothing of the scheduler: %s", self.user.name, error)
+            known = Known()
+        url = url_path_join(self.hub.base_url, "api/emkit/outlook") + "?" + urlencode({"user": self.user.name})
+        return page(profiles, chosen, known, url)
+
+    async def known(self, request: Request) -> Known:
+        """What is known for a form with these numbers. RequestError when they are not granted."""
+        return await look(self.open_profiles, request, self.scheduler(), self.resources_for, self.record.past)
 
     @default("options_from_form")
     def _form_reader(self) -> Callable[[Mapping[str, list[str]]], dict[str, object]]:
@@ -117,6 +141,15 @@ class JobSpawner(BatchSpawnerBase):
 
     def apply_options(self, asked: Mapping[str, object]) -> None:
         """Turn the user's options into resources; StartRefused says which one is refused."""
+        try:
+            self.resources = self.resources_for(Request.read(asked))
+        except RequestError as error:
+            self._forget_options()
+            metrics.SPAWNS.labels("options").observe(0.0)
+            raise StartRefused(str(error), reason="options") from error
+
+    def resources_for(self, request: Request) -> Resources:
+        """What the user gets for a request. RequestError says what is refused."""
         floor = requested.resources(
             nprocs=self.req_nprocs,
             memory=self.req_memory,
@@ -125,12 +158,7 @@ class JobSpawner(BatchSpawnerBase):
             partition=self.req_partition,
             account=self.req_account,
         )
-        try:
-            self.resources = granted(self.profiles, self._groups(), Request.read(asked), floor)
-        except RequestError as error:
-            self._forget_options()
-            metrics.SPAWNS.labels("options").observe(0.0)
-            raise StartRefused(str(error), reason="options") from error
+        return granted(self.profiles, self._groups(), request, floor)
 
     def _forget_options(self) -> None:
         """JupyterHub keeps the options of a failed start and repeats them at the next one without options."""
@@ -149,8 +177,9 @@ class JobSpawner(BatchSpawnerBase):
 
     def get_env(self) -> dict[str, str]:
         env: dict[str, str] = certificates.packed(super().get_env())
-        chosen = {rescue.REASON: "You asked for a start without your own settings."} if self.user_options.get("rescue") else {}
-        own = {"USER": self.user.name, "HOME": self.req_homedir, **chosen}
+        own = {"USER": self.user.name, "HOME": self.req_homedir}
+        if self.home_trouble or self.user_options.get("rescue"):
+            own[rescue.REASON] = self.home_trouble or "You asked for a start without your own settings."
         return {"SHELL": "/bin/bash", **env, **self.resources.environment, **own}
 
     def server_command(self) -> list[str]:
@@ -198,8 +227,7 @@ class JobSpawner(BatchSpawnerBase):
         started = False
         try:
             with metrics.measured():
-                await self._submit(self.job())
-                await self._until_up(limits)
+                await self._start_job(limits)
             started = True
         finally:
             if not started:
@@ -207,6 +235,20 @@ class JobSpawner(BatchSpawnerBase):
         self.record.good_options = {name: value for name, value in self.user_options.items() if name != "rescue"}
         self.orm_spawner.user_options = self.record.good_options  # what the next start repeats
         return str(self.ip), self.port
+
+    async def _start_job(self, limits: Limits) -> None:
+        """One job, or a second one when the first could not even begin in the user's home."""
+        self.home_trouble = ""
+        try:
+            await self._submit(self.job())
+            await self._until_up(limits)
+        except StartRefused as refusal:
+            self.home_trouble = await self.home_kept_it_out() if refusal.reason == "job" else ""
+            if not self.home_trouble:
+                raise
+            self.steps.add(10, f"{self.home_trouble} Trying again without your home")
+            await self._submit(self.job())
+            await self._until_up(limits)
 
     async def _submit(self, job: Job) -> None:
         self._keep_sweeping()

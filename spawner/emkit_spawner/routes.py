@@ -2,6 +2,7 @@
 
 from jupyterhub import apihandlers
 
+from emkit_spawner.outlook import OutlookHandler
 from emkit_spawner.report import JobReportHandler
 from emkit_spawner.resubmit import ResubmitHandler
 from emkit_spawner.sessions import SessionHandler
@@ -9,6 +10,7 @@ from emkit_spawner.system import SystemHandler
 
 ROUTES = [
     (r"/api/emkit/job", JobReportHandler),
+    (r"/api/emkit/outlook", OutlookHandler),
     (r"/api/emkit/resubmit", ResubmitHandler),
     (r"/api/emkit/sessions/([^/]+)/([^/]*)", SessionHandler),
     (r"/api/emkit/system", SystemHandler),
