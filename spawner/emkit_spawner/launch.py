@@ -15,6 +15,7 @@ from emkit_spawner.refusal import StartRefused
 from emkit_spawner.steps import Steps
 
 HERE = "127.0.0.1"
+AT_ONCE_S = 2.0  # a job that starts within this time was never in a queue, for a person
 _CONNECT_TICK_S = 0.05
 
 
@@ -73,7 +74,8 @@ class Launch:
             raise StartRefused(f"The server's job ended before the server was up. {told}", reason="job", status_code=500)
         if status.state is State.PENDING:
             self._in_queue()
-            if (waiting := await self.scheduler.waiting(self.job_id)) is not None:
+            waiting = await self.scheduler.waiting(self.job_id) if waited_s > AT_ONCE_S else None
+            if waiting is not None:
                 self.steps.wait(waiting)
             if 0 < self.limits.queue_timeout_s < waited_s:
                 raise await self._too_long(f"did not start within {waited_s:.0f} s in the queue", "queue", "queue_timeout_s")

@@ -1,6 +1,7 @@
 """What the hub knows of one server: its state, why it waits, what it uses, when its time ends, and what the last ones used."""
 
 import json
+import time
 from dataclasses import asdict
 
 from jupyterhub.scopes import needs_scope
@@ -47,6 +48,7 @@ class SessionHandler(JobTokenHandler):
                     "usage": None if usage is None else asdict(usage),
                     "ends_at": ends_at,
                     "asked_at": record.asked_at,
+                    "now": time.time(),  # a browser's clock may differ
                     "events": spawner.steps.events,
                     "past": record.past,
                 }

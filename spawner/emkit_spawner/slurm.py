@@ -4,13 +4,15 @@ import pwd
 from functools import cache
 from pathlib import Path
 
-from emkit_jobs.scheduler import Scheduler
+from emkit_jobs.scheduler import Scheduler, SchedulerError
 from emkit_jobs.slurm import Slurm, SlurmScheduler
 from traitlets import Bool, Float, Unicode, default
 
 from emkit_spawner import routes
 from emkit_spawner.base import JobSpawner
 from emkit_spawner.refusal import StartRefused
+
+LOG_FAILED = "0:53"  # the exit code of a job that Slurm could not begin because its output file cannot be opened
 
 
 @cache
@@ -32,8 +34,22 @@ class SlurmSpawner(JobSpawner):
     startup_poll_interval = Float(0.5, help="Seconds between two looks at a job that starts.").tag(config=True)
     ip = Unicode("0.0.0.0", help="Address the servers listen at, on their nodes.").tag(config=True)
 
+    @property
+    def slurm(self) -> Slurm:
+        return _shared(self.tick_s, self.slurm_conf)
+
     def scheduler(self) -> Scheduler:
-        return SlurmScheduler(_shared(self.tick_s, self.slurm_conf), self.user.name if self.sudo else None, self.sudo)
+        account = self.user.name if self.sudo else None
+        if self.home_trouble:
+            return SlurmScheduler(self.slurm, account, self.sudo, log="/dev/null")
+        return SlurmScheduler(self.slurm, account, self.sudo)
+
+    async def home_kept_it_out(self) -> str:
+        try:
+            code = (await self.slurm.show(self.job_id)).get("ExitCode", "")
+        except SchedulerError:
+            return ""
+        return f"Slurm could not write the job's log in your home {self.req_homedir}." if code == LOG_FAILED else ""
 
     @default("req_homedir")
     def _home(self) -> str:
