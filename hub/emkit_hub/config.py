@@ -11,6 +11,9 @@ from traitlets.config import Config
 
 from emkit_hub.authentication import configure_logins
 from emkit_hub.authenticator import MEMBERS
+from emkit_hub.culling import ENVIRONMENT_VARIABLE as CULLING_VARIABLE
+from emkit_hub.culling import SCOPES as CULLING_SCOPES
+from emkit_hub.culling import Culling
 from emkit_hub.dashboards.settings import ENVIRONMENT_VARIABLE, DashboardSettings
 from emkit_hub.data_folder import DataFolder
 from emkit_hub.overview import routes
@@ -24,6 +27,7 @@ from emkit_hub.settings import Settings, SettingsError
 HOST = "127.0.0.1"
 DASHBOARDS = "dashboards"
 DASHBOARDS_PATH = f"/services/{DASHBOARDS}/"
+CULLING = "culling"
 OVERVIEW = "overview"
 OVERVIEW_PATH = f"/services/{OVERVIEW}/"
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"  # the curated ones, in a checkout
@@ -45,11 +49,13 @@ def configure(c: Config, *, settings_file: Path | None = None, data: Path | None
     """
     settings, folder = site(settings_file, data)
     folder.prepare()
-    _hub(c, settings, folder, port if port is not None else int(os.environ.get("EMKIT_PORT", settings.network.port)))
+    port = port if port is not None else int(os.environ.get("EMKIT_PORT", settings.network.port))
+    _hub(c, settings, folder, port)
     configure_logins(c, settings, folder)
     _roles(c, settings)
     _servers(c, settings, folder)
     c.JupyterHub.services = [_dashboards(settings, folder), _overview(settings, folder)]
+    _culling(c, settings, port)
     _pages(c, settings, folder)
 
 
@@ -163,6 +169,7 @@ def _overview(settings: Settings, folder: DataFolder) -> dict[str, Any]:
         title=settings.title,
         dashboards_url=DASHBOARDS_PATH,
         named_servers=settings.named_servers > 0,
+        announcement=settings.announcement,
     )
     return _service(OVERVIEW, folder.ports()["overview"]) | {
         "environment": {overview.ENVIRONMENT_VARIABLE: site.model_dump_json()},
@@ -171,15 +178,27 @@ def _overview(settings: Settings, folder: DataFolder) -> dict[str, Any]:
     }
 
 
-def _service(name: str, port: int) -> dict[str, Any]:
-    return {
+def _service(name: str, port: int | None = None) -> dict[str, Any]:
+    """A process that the hub starts; with a port, people visit it."""
+    visited = {} if port is None else {"url": f"http://{HOST}:{port}", "oauth_no_confirm": True, "display": False}
+    return visited | {
         "name": name,
-        "url": f"http://{HOST}:{port}",
         # without pdeathsig a killed hub leaves it behind, and the next hub finds its port taken
         "command": ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", f"emkit_hub.{name}"],
-        "oauth_no_confirm": True,
-        "display": False,
     }
+
+
+def _culling(c: Config, settings: Settings, port: int) -> None:
+    """Adds the service that stops servers nobody uses, where a site has such limits."""
+    network = settings.network
+    here = HOST if network.listen in ("", "0.0.0.0", "::") else network.listen
+    chosen = Culling.of(settings, network.public_url.rstrip("/") if network.certificate else f"http://{here}:{port}")
+    if chosen is None:
+        return
+    service = _service(CULLING) | {"environment": {CULLING_VARIABLE: chosen.model_dump_json()}}
+    c.JupyterHub.services = [*c.JupyterHub.services, service]
+    role = {"name": CULLING, "description": "stops servers that nobody uses", "scopes": CULLING_SCOPES, "services": [CULLING]}
+    c.JupyterHub.load_roles = [*c.JupyterHub.load_roles, role]
 
 
 def _pages(c: Config, settings: Settings, folder: DataFolder) -> None:

@@ -109,6 +109,8 @@ class NetworkSettings(BaseModel):
     def _certificate_with_key(self) -> Self:
         if (self.certificate is None) != (self.key is None):
             raise ValueError("found only one of `certificate` and `key`: TLS needs both.")
+        if self.certificate and not self.public_url:
+            raise ValueError("found a `certificate`, but no `public_url`: the name that it is made out to is needed.")
         return self
 
     def hub_url(self, kept_port: int) -> str:
