@@ -3,8 +3,10 @@
 import secrets
 from pathlib import Path
 
+import pytest
 import requests
 from emkit_hub.data_folder import free_ports
+from playwright.sync_api import Page, expect
 
 from tests.servers import TOKEN, Running, jupyter
 
@@ -31,16 +33,20 @@ def test_outside_a_job_there_is_nothing(tmp_path: Path) -> None:
         assert "emkit-session" not in get(server, "lab").text
 
 
-def test_a_hub_that_does_not_answer_costs_its_news_and_nothing_else(tmp_path: Path) -> None:
+@pytest.mark.browser
+def test_a_hub_that_does_not_answer_costs_its_news_and_nothing_else(tmp_path: Path, window: Page) -> None:
     (nobody,) = free_ports(1)
     with jupyter("jupyterlab", home=tmp_path, environment=in_a_job(nobody)) as server:
-        assert '"emkit-session"' in get(server, "lab").text
-        assert get(server, "lab/extensions/emkit-session/client/session.js").ok
         state = get(server, "emkit/session").json()
         assert state["memory_mb"] > 20 and state["left_s"] is None and state["announcements"] == []
         assert "does not answer" in state["hub_silence"]
-        refused = requests.post(server.url + "emkit/session/resubmit", headers=HEADERS, timeout=30)
-        assert refused.status_code == 503 and "does not answer" in refused.json()["message"]
+        window.goto(f"{server.url}lab?token={TOKEN}")
+        window.locator(".emkit-session-item").click()
+        dialog = window.locator("dialog.jp-Dialog")
+        expect(dialog).to_contain_text("The hub does not answer")
+        dialog.get_by_role("button", name="Save all and resubmit").click()
+        expect(window.get_by_text("The session was not resubmitted. The hub does not answer")).to_be_visible()
+        expect(window.locator(".emkit-session-item")).to_contain_text("MB")
 
 
 def test_strangers_are_told_nothing(tmp_path: Path) -> None:
