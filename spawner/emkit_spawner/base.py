@@ -394,11 +394,12 @@ class JobSpawner(BatchSpawnerBase):
             self._tell("ended", reason=status.reason, exit_code=status.exit_code)
         scheduler = self.scheduler()
         await scheduler.cancel(self.job_id)  # what its script may have left behind
-        self._remember(await scheduler.usage(self.job_id))
+        self._remember(await scheduler.usage(self.job_id), status.reason)
 
-    def _remember(self, usage: Usage | None) -> None:
+    def _remember(self, usage: Usage | None, why: str = "") -> None:
+        """`why` it ended, where nobody had asked for it."""
         if usage is not None:
-            told = {"job": self.record.job_name, "profile": self.user_options.get("profile"), "ended_at": time.time()}
+            told = {"job": self.record.job_name, "profile": self.user_options.get("profile"), "ended_at": time.time(), "why": why}
             self.record.remember({**told, **asdict(usage)})
 
     async def stop(self, now: bool = False) -> None:
