@@ -339,6 +339,7 @@ class JobSpawner(BatchSpawnerBase):
         if not resumed.cancelled() and resumed.exception() is None:
             self._spawn_future = None
             return str(self.server.url)
+        self._forget_options()
         if resumed.cancelled():  # by the user, whose request stops it
             self._spawn_future = None
         else:

@@ -1,4 +1,4 @@
-"""The Slurms of the matrix: one that shares its host's network, and one whose nodes have a network each and whose jobs are accounted.
+"""The Slurms of the matrix: one on the network of its host, and one whose nodes have a network each and whose jobs are accounted.
 
 Both are real and can lose a node. The second needs Debian's packages slurmdbd, mariadb-server and iproute2, and is for campaigns.
 """
@@ -161,14 +161,8 @@ class Namespaces(OneHost):
         """A database server of its own, and Slurm's daemon in front of it."""
         (data := self.folder / "database").mkdir()
         shutil.chown(data, "mysql")
-        install = [
-            "mariadb-install-db",
-            "--user=mysql",
-            f"--datadir={data}",
-            "--skip-test-db",
-            "--auth-root-authentication-method=socket",
-        ]
-        subprocess.run(install, check=True, stdout=subprocess.DEVNULL)
+        install = ["mariadb-install-db", "--user=mysql", f"--datadir={data}", "--skip-test-db"]
+        subprocess.run([*install, "--auth-root-authentication-method=socket"], check=True, stdout=subprocess.DEVNULL)
         options = [f"--datadir={data}", f"--socket={data}/socket", f"--port={self.database_port}", "--bind-address=127.0.0.1"]
         options += [f"--pid-file={data}/pid", f"--log-error={data}/log", "--innodb-buffer-pool-size=64M"]
         server = subprocess.Popen(["/usr/sbin/mariadbd", "--no-defaults", "--user=mysql", *options], start_new_session=True)

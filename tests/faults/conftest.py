@@ -1,17 +1,21 @@
-"""The matrix runs for our spawner on a Slurm of one machine; a campaign adds plain batchspawner, whose failures are only recorded."""
+"""The matrix runs for our spawner on a Slurm of one machine. A campaign adds plain batchspawner, whose failures are only recorded,
+and for both a Slurm in network namespaces, with accounting.
+"""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from emkit_hub.cluster import Cluster
 
+from tests.faults.clusters import Namespaces, OneHost
 from tests.faults.contenders import OURS, PLAIN, Contender
 from tests.faults.site import Site
 
 COMPARED = [pytest.mark.campaign, pytest.mark.xfail(reason="plain batchspawner: recorded, not judged", strict=False)]
+CLUSTERS = [pytest.param(OneHost, id="one-host"), pytest.param(Namespaces, id="namespaces", marks=pytest.mark.campaign)]
 CONTENDERS = [pytest.param(OURS, id=OURS.name), pytest.param(PLAIN, id=PLAIN.name, marks=COMPARED)]
 
 
@@ -23,11 +27,14 @@ def open_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.fixture(scope="session")
-def cluster(open_folder: Path) -> Iterator[Cluster]:
+@pytest.fixture(scope="session", params=CLUSTERS)
+def cluster(request: pytest.FixtureRequest, open_folder: Path) -> Iterator[OneHost]:
     if os.geteuid() != 0:
         pytest.skip("Slurm starts jobs as their users, which needs root")
-    found = Cluster(open_folder / "slurm")
+    kind: type[OneHost] = request.param
+    if kind is Namespaces and not all(map(shutil.which, ("mariadb-install-db", "slurmdbd", "ip"))):
+        pytest.skip("Slurm with accounting needs Debian's packages slurmdbd, mariadb-server and iproute2")
+    found = kind(open_folder / kind.__name__)
     try:
         found.start()
         yield found
@@ -50,7 +57,7 @@ def site_folder(open_folder: Path, contender: Contender) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole_site(contender: Contender, cluster: Cluster, site_folder: Path) -> Iterator[Site]:
+def whole_site(contender: Contender, cluster: OneHost, site_folder: Path) -> Iterator[Site]:
     """One hub for a module: it is cleaned after each fault, not started anew."""
     found = Site(site_folder / "shared", cluster, contender)
     try:

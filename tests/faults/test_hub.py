@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from emkit_hub.cluster import Cluster
 
+from tests.faults.clusters import OneHost
 from tests.faults.contenders import Contender
 from tests.faults.site import Site
 
@@ -127,7 +127,7 @@ def test_proxy_killed(site: Site) -> None:
 
 
 @pytest.fixture(scope="module")
-def small_disk(contender: Contender, cluster: Cluster, site_folder: Path) -> Iterator[Site]:
+def whole_small_disk(contender: Contender, cluster: OneHost, site_folder: Path) -> Iterator[Site]:
     """A site whose hub keeps its database on a file system of a few megabytes."""
     found = Site(site_folder / "disk", cluster, contender)
     disk = found.database.parent
@@ -141,15 +141,20 @@ def small_disk(contender: Contender, cluster: Cluster, site_folder: Path) -> Ite
         subprocess.run(["umount", "--recursive", str(disk)], check=True)
 
 
+@pytest.fixture
+def small_disk(whole_small_disk: Site) -> Iterator[Site]:
+    yield whole_small_disk
+    whole_small_disk.clean()
+
+
 def test_database_full(small_disk: Site) -> None:
     """Hub database full"""
     site, filler = small_disk, small_disk.database.parent / "filler"
     ann, bob = site.person(), site.person()
     before = ann.start()
-    with filler.open("wb") as file, pytest.raises(OSError, match="No space"):
+    with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
         while True:
             file.write(bytes(4096))
-            file.flush()
     try:
         assert shutil.disk_usage(filler.parent).free == 0
         told = bob.refused()
@@ -187,7 +192,7 @@ def test_database_read_only(small_disk: Site) -> None:
 
 
 @pytest.mark.parametrize("jump", ["+3d", "-3d"])
-def test_clock_jumps(contender: Contender, cluster: Cluster, site_folder: Path, jump: str) -> None:
+def test_clock_jumps(contender: Contender, cluster: OneHost, site_folder: Path, jump: str) -> None:
     """Clock of the hub jumps by three days"""
     if not FAKETIME.exists():
         pytest.skip("libfaketime is not installed: apt-get install libfaketime")
