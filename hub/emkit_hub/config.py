@@ -22,7 +22,7 @@ from emkit_hub.overview.announcements import FILE_NAME as ANNOUNCEMENTS
 from emkit_hub.overview.announcements import Announcements
 from emkit_hub.overview.runs import FOLDER_NAME as RUNS
 from emkit_hub.overview.runs import PostedRuns
-from emkit_hub.settings import Settings, SettingsError
+from emkit_hub.settings import NetworkSettings, Settings, SettingsError
 
 HOST = "127.0.0.1"
 DASHBOARDS = "dashboards"
@@ -90,6 +90,15 @@ def _hub(c: Config, settings: Settings, folder: DataFolder, port: int) -> None:
     c.JupyterHub.cleanup_proxy = False
     c.JupyterHub.cleanup_servers = False
     c.JupyterHub.init_spawners_timeout = 3  # a server that is still starting reports to a hub that listens
+    # For the hub's own pages; cookies of servers and services follow them
+    headers = {"Referrer-Policy": "same-origin", "X-Content-Type-Options": "nosniff"}
+    c.JupyterHub.tornado_settings = {"cookie_options": cookie_options(network), "headers": headers}
+
+
+def cookie_options(network: NetworkSettings) -> dict[str, object]:
+    """Secure wherever people come by TLS: the proxy cannot tell when a web server ends it before."""
+    tls = network.certificate is not None or network.public_url.startswith("https://")
+    return {"samesite": "Lax", **({"secure": True} if tls else {})}
 
 
 def _roles(c: Config, settings: Settings) -> None:
