@@ -95,9 +95,10 @@ class Activity:
 
 def _children(pid: int) -> list[psutil.Process]:
     try:
-        return psutil.Process(pid).children()
+        found: list[psutil.Process] = psutil.Process(pid).children()
     except psutil.NoSuchProcess:
         return []
+    return found
 
 
 def _seconds(process: psutil.Process) -> float | None:
