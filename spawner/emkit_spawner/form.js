@@ -33,7 +33,7 @@
       for (const [name, value] of Object.entries(sooner.fields)) card().querySelector(`[data-field="${name}"]`).value = value;
       ask();
     });
-    place.append(button, ".");
+    place.append(button);
   }
 
   function showFree(free) {
@@ -41,9 +41,10 @@
       const told = free[one.dataset.profile];
       if (!told) continue;
       one.querySelector(".emkit-free-text").textContent = told.text;
-      const meter = one.querySelector("meter");
-      meter.max = told.cpus_up || 1;
-      meter.value = told.cpus;
+      one.querySelector(".emkit-free").dataset.fits = told.fits;
+      const bar = one.querySelector("progress");
+      bar.max = told.cpus_up || 1;
+      bar.value = told.cpus ?? 0;
     }
   }
 
@@ -94,6 +95,15 @@
   }
   profiles.addEventListener("input", (event) => event.target.type === "number" && askSoon());
   document.addEventListener("visibilitychange", () => document.hidden || ask());
+  /* "Change the request" of a start that waited comes back with what was asked for. */
+  function fill(asked) {
+    const radio = [...form.querySelectorAll('input[name="profile"]')].find((one) => one.value === asked.get("profile"));
+    if (radio) radio.checked = true;
+    if (asked.has("memory_mb")) asked.set("memory_gb", asked.get("memory_mb") / 1024);
+    for (const input of card().querySelectorAll("[data-field]")) input.value = asked.get(input.dataset.field) ?? input.value;
+  }
+
+  if (location.hash.includes("=")) fill(new URLSearchParams(location.hash.slice(1)));
   choose(); // a browser that goes back keeps what was chosen
   if (profiles.dataset.outlook) ask();
 })();

@@ -29,24 +29,27 @@ _READ: Mapping[str, type] = {"profile": str, "cpus": int, "memory_mb": int, "mem
 
 @dataclass(frozen=True)
 class Known:
-    """What is known for the form: of each profile what is free and what its last session says; of what is chosen, `asked`, when
-    it would start."""
+    """What is known for the form, by profile: what a job would get, what is free there, and what the last session says.
 
+    `outlook`: of the profile that is chosen.
+    """
+
+    shapes: Mapping[str, Resources] = field(default_factory=dict)
     rooms: Mapping[str, Free | None] = field(default_factory=dict)
     advice: Mapping[str, str] = field(default_factory=dict)
-    asked: Resources = Resources()
     outlook: Outlook | None = None
 
 
 async def look(
     profiles: Mapping[str, Profile], chosen: Request, scheduler: Scheduler, resources: Callable[[Request], Resources], past: Past
 ) -> Known:
-    """What the scheduler tells. `resources`: what a request would get; its RequestError passes."""
-    free, asked = await scheduler.free(), resources(chosen)
-    rooms = {name: in_partition(free, resources(Request(profile=name)).partition) for name in profiles}
-    profile = profiles[chosen.profile if chosen.profile is not None else next(iter(profiles))]
-    outlook = await scheduler.outlook(asked, [name for name, limit in profile.limits if limit is not None])
-    return Known(rooms, advised(past), asked, outlook)
+    """What the scheduler tells of a request that names its profile. `resources`: what it would get; its RequestError passes."""
+    asked = resources(chosen)
+    shapes = {name: asked if name == chosen.profile else resources(Request(profile=name)) for name in profiles}
+    free = await scheduler.free()
+    rooms = {name: in_partition(free, shape.partition) for name, shape in shapes.items()}
+    movable = [name for name, limit in profiles[str(chosen.profile)].limits if limit is not None]
+    return Known(shapes, rooms, advised(past), await scheduler.outlook(asked, movable))
 
 
 def first_choice(profiles: Mapping[str, Profile], options: Mapping[str, object] | None) -> Request:

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from emkit_jobs.profiles import Request, RequestError, Resources
-from emkit_jobs.scheduler import Outlook, SchedulerError
+from emkit_jobs.scheduler import Free, Outlook, SchedulerError
 from jupyterhub.apihandlers import APIHandler
 from jupyterhub.scopes import needs_scope
 from tornado import web
@@ -34,13 +34,14 @@ class OutlookHandler(APIHandler):
             raise web.HTTPError(404, f"{user_name!r} has no profiles to choose from.")
         fields = {name: self.get_query_arguments(name) for name in self.request.query_arguments if name != "user"}
         try:
-            known = await spawner.known(Request.read(options(fields)))
+            request = Request.read({"profile": next(iter(spawner.open_profiles), None), **options(fields)})
+            known = await spawner.known(request)
         except (StartRefused, RequestError, SchedulerError) as error:  # the last: the user's name can be no account's
             raise web.HTTPError(400, str(error)) from error
-        self.write(json.dumps(_told(known)))
+        self.write(json.dumps(_told(known.shapes[str(request.profile)], known)))
 
 
-def _told(known: Known) -> dict[str, Any]:
+def _told(asked: Resources, known: Known) -> dict[str, Any]:
     now = time.time()
     outlook = known.outlook or Outlook(None, now)
     return {
@@ -48,9 +49,13 @@ def _told(known: Known) -> dict[str, Any]:
         "starts_at": outlook.starts_at,
         "state": words.state(outlook, now),
         "text": words.start(outlook, now),
-        "sooner": outlook.sooner and _sooner(known.asked, outlook.sooner),
-        "free": {name: {**(room.shown() if room else {}), "text": words.free(room, now)} for name, room in known.rooms.items()},
+        "sooner": outlook.sooner and _sooner(asked, outlook.sooner),
+        "free": {name: _room(room, known.shapes[name], now) for name, room in known.rooms.items()},
     }
+
+
+def _room(room: Free | None, shape: Resources, now: float) -> dict[str, Any]:
+    return {**(room.shown() if room else {}), "fits": words.fits(room, shape), "text": words.free(room, shape, now)}
 
 
 def _sooner(asked: Resources, instead: Resources) -> dict[str, Any]:

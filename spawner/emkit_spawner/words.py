@@ -42,41 +42,49 @@ def about(seconds: float) -> str:
 
 def sooner(asked: Resources, instead: Resources) -> str:
     """
-    >>> sooner(Resources(cpus=16, memory_mb=8192), Resources(cpus=8, memory_mb=8192))
+    >>> asked = Resources(cpus=16, memory_mb=8192, runtime="8:00:00")
+    >>> sooner(asked, Resources(cpus=8, memory_mb=8192, runtime="8:00:00"))
     '8 cores instead of 16 start at once'
+    >>> sooner(asked, Resources(cpus=1, memory_mb=8192, runtime="30"))
+    '1 core and 30 min instead of 16 cores and 8 h start at once'
     """
-    new, old = [], []
+    changed = []  # new, old, and old beside a new one that names the unit
     if instead.cpus != asked.cpus:
-        new.append(cores(instead.cpus or 1))
-        old.append(str(asked.cpus))
+        changed.append((cores(instead.cpus or 1), cores(asked.cpus or 1), str(asked.cpus or 1)))
     if instead.memory_mb != asked.memory_mb:
-        new.append(f"{gigabytes(instead.memory_mb or 0)} GB")
-        old.append(f"{gigabytes(asked.memory_mb or 0)} GB")
+        before = f"{gigabytes(asked.memory_mb or 0)} GB"
+        changed.append((f"{gigabytes(instead.memory_mb or 0)} GB", before, before))
     if instead.gpus != asked.gpus:
-        new.append(gpus(instead.gpus))
-        old.append(str(asked.gpus))
+        changed.append((gpus(instead.gpus), gpus(asked.gpus), str(asked.gpus)))
     if instead.runtime is not None and asked.runtime is not None and instead.runtime != asked.runtime:
-        new.append(span(instead.runtime.total_seconds()))
-        old.append(span(asked.runtime.total_seconds()))
-    one = len(new) == 1 and new[0].startswith("1 ")
-    return f"{' and '.join(new)} instead of {' and '.join(old)} start{'s' if one else ''} at once"
+        before = span(asked.runtime.total_seconds())
+        changed.append((span(instead.runtime.total_seconds()), before, before))
+    if len(changed) == 1:
+        new, _, old = changed[0]
+        return f"{new} instead of {old} {'starts' if new in ('1 core', '1 GPU') else 'start'} at once"
+    return f"{' and '.join(new for new, _, _ in changed)} instead of {' and '.join(old for _, old, _ in changed)} start at once"
 
 
-def free(room: Free | None, now: float) -> str:
-    """What is free in a partition."""
+def free(room: Free | None, shape: Resources, now: float) -> str:
+    """What is free in the partition where a job of this shape would run, and whether there is room for it."""
     if room is None:
         return "What is free is not known just now."
     if not room.nodes_up:
         return "Closed at the moment."
     parts = [f"{room.cpus} of {cores(room.cpus_up)}"]
-    if room.gpus_up:
+    if shape.gpus:
         parts.append(f"{room.gpus} of {gpus(room.gpus_up)}")
     if room.nodes_up > 1:
-        parts.append(f"{room.nodes} of {room.nodes_up} nodes whole")
+        parts.append(f"{room.nodes} of {room.nodes_up} whole nodes")
     if room.memory_mb:
-        parts.append(f"{gigabytes(room.memory_mb)} GB" + (" on one node" if room.nodes_up > 1 else ""))
+        parts.append(f"up to {gigabytes(room.memory_mb)} GB on one" if room.nodes_up > 1 else f"{gigabytes(room.memory_mb)} GB")
     age_s = now - room.asked_at
-    return f"Free: {', '.join(parts)}" + (f" ({span(age_s)} ago)." if age_s > OLD_S else ".")
+    age = f" ({span(age_s)} ago)" if age_s > OLD_S else ""
+    return ("" if fits(room, shape) else "No room for this now. ") + f"Free: {', '.join(parts)}{age}."
+
+
+def fits(room: Free | None, shape: Resources) -> bool:
+    return room is not None and any(one.holds(shape) for one in room.rooms)
 
 
 def cores(number: int) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from emkit_jobs.local import LocalScheduler
-from emkit_jobs.profiles import Limits, Profile, Request, grant
-from emkit_jobs.scheduler import Free, Outlook
+from emkit_jobs.profiles import Limits, Profile, Request, Resources, grant
+from emkit_jobs.scheduler import Free, Outlook, Room
 from emkit_spawner import words
 from emkit_spawner.form import Known, first_choice, look, options, page
 from emkit_spawner.refusal import StartRefused
@@ -30,7 +30,7 @@ def form(chosen: Mapping[str, object] | None = None, known: Known | None = None)
 
 def free(**changed: Any) -> Free:
     values = {"nodes": 2, "nodes_up": 3, "cpus": 5, "cpus_up": 12, "gpus": 1, "gpus_up": 2, "memory_mb": 4096, "memory_up_mb": 6000}
-    return Free("main", **{**values, "asked_at": NOW, **changed})
+    return Free("main", **{**values, "asked_at": NOW, "rooms": (Room("em1", 4, 4096, 1),), **changed})
 
 
 def test_every_profile_is_there_with_its_limits_and_nothing_is_markup() -> None:
@@ -57,12 +57,13 @@ def test_a_choice_that_is_no_longer_offered_is_no_choice(last: dict[str, object]
 def test_what_the_scheduler_tells_stands_there_without_javascript() -> None:
     asked = grant(PROFILES, Request(profile="big<script>"))
     outlook = Outlook(9e9, 0.0, sooner=asked.model_copy(update={"cpus": 3}))
-    known = Known({"small": None, "big<script>": free()}, {"big<script>": "Ask for <less>."}, asked, outlook)
+    shapes = {"small": grant(PROFILES, Request(profile="small")), "big<script>": asked}
+    known = Known(shapes, {"small": None, "big<script>": free()}, {"big<script>": "Ask for <less>."}, outlook)
     text = form({"profile": "big<script>"}, known)
     assert "5 of 12 cores, 1 of 2 GPUs" in text and "What is free is not known just now." in text
     assert "This starts in about" in text and "3 cores instead of 8 start at once." in text
     assert "Your last session here: Ask for &lt;less&gt;." in text
-    refused = form({}, Known(asked=asked, outlook=Outlook(None, 0.0, refused="no <such> partition")))
+    refused = form({}, Known(outlook=Outlook(None, 0.0, refused="no <such> partition")))
     assert "The scheduler would refuse this: no &lt;such&gt; partition." in refused
 
 
@@ -82,15 +83,15 @@ def test_the_machine_itself_is_a_partition(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("room", "text"),
     [
-        (free(), "Free: 5 of 12 cores, 1 of 2 GPUs, 2 of 3 nodes whole, 4 GB on one node."),
-        (free(gpus_up=0, nodes_up=1, cpus_up=1, cpus=1), "Free: 1 of 1 core, 4 GB."),
-        (free(asked_at=NOW - 600), "Free: 5 of 12 cores, 1 of 2 GPUs, 2 of 3 nodes whole, 4 GB on one node (10 min ago)."),
+        (free(), "Free: 5 of 12 cores, 1 of 2 GPUs, 2 of 3 whole nodes, up to 4 GB on one."),
+        (free(nodes_up=1, nodes=0, rooms=()), "No room for this now. Free: 5 of 12 cores, 1 of 2 GPUs, 4 GB."),
+        (free(asked_at=NOW - 600), "Free: 5 of 12 cores, 1 of 2 GPUs, 2 of 3 whole nodes, up to 4 GB on one (10 min ago)."),
         (free(nodes_up=0), "Closed at the moment."),
         (None, "What is free is not known just now."),
     ],
 )
 def test_free_room_in_words(room: Free | None, text: str) -> None:
-    assert words.free(room, NOW) == text
+    assert words.free(room, Resources(gpus=1), NOW) == text
 
 
 def test_examples_hold() -> None:

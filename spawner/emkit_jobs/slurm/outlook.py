@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 
 from emkit_jobs.profiles import Resources
-from emkit_jobs.scheduler import Free, Outlook, in_partition
+from emkit_jobs.scheduler import Free, Outlook, Room, in_partition
 from emkit_jobs.slurm.cluster import Slurm
 from emkit_jobs.slurm.commands import CommandError, moment
 from emkit_jobs.slurm.listing import YEAR_S
@@ -22,6 +23,11 @@ PATIENCE_S = 4.0  # of a page
 MOST_TESTS = 4  # of smaller shapes
 ROUND_MB = 256
 STEP = timedelta(minutes=15)  # shorter times are whole numbers of it
+# Fields that may become smaller together, the smallest change first
+CHANGES = (
+    ("runtime",), ("cpus",), ("memory_mb",), ("gpus",), ("cpus", "memory_mb"), ("cpus", "runtime"), ("memory_mb", "runtime"),
+    ("gpus", "runtime"), ("cpus", "memory_mb", "runtime"), ("cpus", "memory_mb", "gpus"),
+)  # fmt: skip
 _STARTS = re.compile(r"to start at (\S+) using")
 # sbatch's words when Slurm, munge or sudo did not work; all others are an answer: the job would be refused
 _SILENT = re.compile(
@@ -70,9 +76,10 @@ async def look(slurm: Slurm, command: Command, resources: Resources, movable: Co
     gaps = Gaps(free, listing.planned, now) if listing.has_line(free.partition) else None
     if gaps is not None and gaps.take(resources):
         return Outlook(now, now)
-    for _, shape in zip(range(MOST_TESTS), smaller(resources, movable, free, listing.planned, now), strict=False):
+    shapes = smaller(resources, movable, free, listing.planned, now)
+    for shape in islice((shape for shape in shapes if gaps is None or gaps.take(shape)), MOST_TESTS):
         start = await tested(shape)
-        if isinstance(start, float) and (start <= now + AT_ONCE_S or (gaps is not None and gaps.take(shape))):
+        if isinstance(start, float) and (gaps is not None or start <= now + AT_ONCE_S):
             return Outlook(answer, now, sooner=shape)
     return Outlook(answer, now)
 
@@ -95,21 +102,30 @@ class Gaps:
 def smaller(
     resources: Resources, movable: Collection[str], free: Free, planned: Mapping[str, float], now: float
 ) -> Iterator[Resources]:
-    """Shapes that might start at once, the one with the least change first."""
-    if "runtime" in movable and resources.runtime is not None:
-        ends = [planned[room.node] for room in free.rooms if room.holds(resources) and room.node in planned]
-        spans = [timedelta(seconds=end - now) // STEP * STEP for end in ends]
-        yield from (resources.model_copy(update={"runtime": span}) for span in spans if STEP <= span < resources.runtime)
-    numbers = {"cpus": resources.cpus or 1, "memory_mb": resources.memory_mb or 0, "gpus": resources.gpus}
-    for changed in (("cpus",), ("memory_mb",), ("gpus",), ("cpus", "memory_mb"), ("cpus", "memory_mb", "gpus")):
+    """Shapes for which there is room now: the best for each choice of fields to change, the smallest change first."""
+    for changed in CHANGES:
         if not set(changed) <= set(movable):
             continue
         shapes = []
         for room in free.rooms:
-            given = {"cpus": room.cpus, "memory_mb": room.memory_mb // ROUND_MB * ROUND_MB, "gpus": room.gpus}
-            update = {name: given[name] for name in changed if 0 < given[name] < numbers[name]}
+            values = _within(room, planned.get(room.node, float("inf")) - now)
+            update = {name: values[name] for name in changed if 0 < _number(values[name]) < _number(getattr(resources, name))}
             shape = resources.model_copy(update=update)
             if len(update) == len(changed) and room.holds(shape):
                 shapes.append(shape)
         if shapes:
-            yield max(shapes, key=lambda shape: (shape.gpus, shape.cpus or 1, shape.memory_mb or 0))
+            yield max(shapes, key=_worth)
+
+
+def _within(room: Room, span_s: float) -> dict[str, int | timedelta]:
+    """What a job may have at most in a room that is free for `span_s`."""
+    whole = timedelta(seconds=min(span_s, YEAR_S)) // STEP * STEP
+    return {"cpus": room.cpus, "memory_mb": room.memory_mb // ROUND_MB * ROUND_MB, "gpus": room.gpus, "runtime": whole}
+
+
+def _worth(resources: Resources) -> list[float]:
+    return [_number(value) for value in (resources.gpus, resources.cpus, resources.memory_mb, resources.runtime)]
+
+
+def _number(value: object) -> float:
+    return value.total_seconds() if isinstance(value, timedelta) else float(str(value or 0))
