@@ -28,6 +28,7 @@ HOST = "127.0.0.1"
 DASHBOARDS = "dashboards"
 DASHBOARDS_PATH = f"/services/{DASHBOARDS}/"
 CULLING = "culling"
+METRICS = "prometheus"
 OVERVIEW = "overview"
 OVERVIEW_PATH = f"/services/{OVERVIEW}/"
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"  # the curated ones, in a checkout
@@ -56,6 +57,7 @@ def configure(c: Config, *, settings_file: Path | None = None, data: Path | None
     _servers(c, settings, folder)
     c.JupyterHub.services = [_dashboards(settings, folder), _overview(settings, folder)]
     _culling(c, settings, port)
+    _metrics(c, folder)
     _pages(c, settings, folder)
 
 
@@ -207,6 +209,13 @@ def _culling(c: Config, settings: Settings, port: int) -> None:
     service = _service(CULLING) | {"environment": {CULLING_VARIABLE: chosen.model_dump_json()}}
     c.JupyterHub.services = [*c.JupyterHub.services, service]
     role = {"name": CULLING, "description": "stops servers that nobody uses", "scopes": CULLING_SCOPES, "services": [CULLING]}
+    c.JupyterHub.load_roles = [*c.JupyterHub.load_roles, role]
+
+
+def _metrics(c: Config, folder: DataFolder) -> None:
+    """Who may read /hub/metrics: admins, and a Prometheus that holds the token of this service."""
+    c.JupyterHub.services = [*c.JupyterHub.services, {"name": METRICS, "api_token": folder.metrics_token, "display": False}]
+    role = {"name": METRICS, "description": "reads the hub's metrics", "scopes": ["read:metrics"], "services": [METRICS]}
     c.JupyterHub.load_roles = [*c.JupyterHub.load_roles, role]
 
 

@@ -1,6 +1,6 @@
 """Where a hub keeps what it must not forget: one folder, one name for each thing in it.
 
-DATA/secrets/       0700: owner-password, workshop-password, proxy-token, cookie-secret (each 0600)
+DATA/secrets/       0700: owner-password, workshop-password, proxy-token, metrics-token, cookie-secret (each 0600)
 DATA/home/          the owner's files, in one-account mode
 DATA/jobs/          one folder for each job: script, log, exit code
 DATA/services/      the same for the hub and its proxy
@@ -82,6 +82,10 @@ class DataFolder:
     @property
     def proxy_token(self) -> str:
         return self.secret("proxy-token", TOKEN_BYTES)
+
+    @property
+    def metrics_token(self) -> str:
+        return self.secret("metrics-token", TOKEN_BYTES)
 
     def ports(self) -> Ports:
         """Chosen once. A running server keeps the hub's port in its environment, so a restarted hub must come back to it."""
