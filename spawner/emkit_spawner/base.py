@@ -41,13 +41,8 @@ NOT_USED = ("exec_prefix", "batch_submit_cmd", "batch_query_cmd", "batch_cancel_
 NO_LIMIT_S = 10 * 365 * 86400
 
 
-class JobSpawner(BatchSpawnerBase):
+class JobSpawner(OfferSpawner):
     """Base of the spawners of this package; a subclass says which scheduler."""
-
-    profiles = Dict(
-        help="""Profiles that users choose from: name → emkit_jobs.profiles.Profile or its fields.
-        The first is the default. What a profile leaves open is filled from the req_* traits; without profiles there is no form.""",
-    ).tag(config=True)
 
     home_folder = Unicode(help="Where servers start and their HOME; may hold {username}. Empty: the account's own.").tag(
         config=True
@@ -75,9 +70,7 @@ class JobSpawner(BatchSpawnerBase):
     _spawn_future: "asyncio.Task[None] | None"  # JupyterHub's: of a start that is pending or has failed
 
     def __init__(self, **kwargs: Any) -> None:
-        self.record = Record()
         super().__init__(**kwargs)
-        self.resources = Resources()
         self.steps = Steps()
         self.launch: Launch | None = None
         self.home_trouble = ""  # why this start does without the user's home
@@ -88,82 +81,9 @@ class JobSpawner(BatchSpawnerBase):
 
     # --- what a subclass says
 
-    def scheduler(self) -> Scheduler:
-        raise NotImplementedError("A subclass says which scheduler its jobs go to.")
-
     async def home_kept_it_out(self) -> str:
         """After a job that ended early: why the scheduler could not begin it in the user's home; empty: that was not the reason."""
         return ""
-
-    # --- what the user may ask for
-
-    @validate("profiles")
-    def _read_profiles(self, proposal: Any) -> dict[str, Profile]:
-        return {name: Profile.model_validate(profile) for name, profile in proposal["value"].items()}
-
-    @property
-    def open_profiles(self) -> dict[str, Profile]:
-        """Those that the user's groups may use."""
-        return offered(self.profiles, self._groups())
-
-    def _groups(self) -> set[str]:
-        return {group.name for group in self.user.groups}
-
-    @default("options_form")
-    def _form(self) -> "str | Callable[[JobSpawner], Awaitable[str]]":
-        return JobSpawner.form if self.profiles else ""
-
-    async def form(self) -> str:
-        """The form's page; a scheduler that does not answer leaves out what it knows."""
-        profiles = self.open_profiles
-        if not profiles:
-            return nothing_open()
-        chosen = first_choice(profiles, self.record.good_options)
-        try:
-            known = await self.known(chosen)
-        except SchedulerError as error:
-            self.log.warning("The form of %s shows nothing of the scheduler: %s", self.user.name, error)
-            known = Known()
-        url = url_path_join(self.hub.base_url, "api/emkit/outlook") + "?" + urlencode({"user": self.user.name})
-        return page(profiles, chosen, known, url)
-
-    async def known(self, request: Request) -> Known:
-        """What is known for a form with these numbers. RequestError when they are not granted."""
-        return await look(self.open_profiles, request, self.scheduler(), self.resources_for, self.record.past)
-
-    @default("options_from_form")
-    def _form_reader(self) -> Callable[[Mapping[str, list[str]]], dict[str, object]]:
-        return options
-
-    @default("apply_user_options")
-    def _apply(self) -> "Callable[[JobSpawner, dict[str, Any]], None]":
-        return JobSpawner.apply_options
-
-    def apply_options(self, asked: Mapping[str, object]) -> None:
-        """Turn the user's options into resources; StartRefused says which one is refused."""
-        try:
-            self.resources = self.resources_for(Request.read(asked))
-        except RequestError as error:
-            self._forget_options()
-            metrics.SPAWNS.labels("options").observe(0.0)
-            raise StartRefused(str(error), reason="options") from error
-
-    def resources_for(self, request: Request) -> Resources:
-        """What the user gets for a request. RequestError says what is refused."""
-        floor = requested.resources(
-            nprocs=self.req_nprocs,
-            memory=self.req_memory,
-            ngpus=self.req_ngpus,
-            time=self.req_runtime,
-            partition=self.req_partition,
-            account=self.req_account,
-        )
-        return granted(self.profiles, self._groups(), request, floor)
-
-    def _forget_options(self) -> None:
-        """JupyterHub keeps the options of a failed start and repeats them at the next one without options."""
-        self.orm_spawner.user_options = self.record.good_options
-        self.db.commit()
 
     # --- the job
 
@@ -253,7 +173,8 @@ class JobSpawner(BatchSpawnerBase):
     async def _submit(self, job: Job) -> None:
         self._keep_sweeping()
         token_id = orm.APIToken.find(self.db, self.api_token).id
-        self.record = replace(self.record.without_job(), job_name=job.name, token_id=token_id, asked_at=time.time())
+        new = {"job_name": job.name, "token_id": token_id, "asked_at": time.time(), "why_ended": ""}
+        self.record = replace(self.record.without_job(), **new)
         self._save()
         self._submission = asyncio.create_task(self.scheduler().submit(job))
         try:
@@ -324,41 +245,9 @@ class JobSpawner(BatchSpawnerBase):
     def _ready(self) -> "Callable[[JobSpawner, dict[str, Any]], dict[str, Any]]":
         return lambda spawner, event: {**event, "message": f"Ready after {spawner.steps.elapsed_s:.1f} s: opening {event['url']}"}
 
-    # --- after the hub was killed
-
     async def get_url(self) -> str:
-        """JupyterHub asks once for each server that it finds in its database when it starts; `poll` has said that its job lives.
-
-        A server that answers stays as it is. One whose job waits or starts goes on starting, as a pending spawn: with its page, and
-        with a way to cancel it.
-        """
-        resumed = asyncio.create_task(self._resume())
-        self._spawn_future, self._spawn_pending, self._check_pending = resumed, True, False
-        await asyncio.wait({resumed})
-        self._spawn_pending = False
-        if not resumed.cancelled() and resumed.exception() is None:
-            self._spawn_future = None
-            return str(self.server.url)
-        self._forget_options()
-        if resumed.cancelled():  # by the user, whose request stops it
-            self._spawn_future = None
-        else:
-            await self.user.stop(self.name)
-        # the check that asked has nothing left to check, and would stop the user's next server if it went on
-        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
-
-    async def _resume(self) -> None:
-        """As `_start`, from the job that is there."""
-        while not self.job_id:  # `poll` could not ask the scheduler for it
-            await asyncio.sleep(self.startup_poll_interval)
-            if await self.poll() is not None:
-                raise StartRefused("The hub was restarted before the scheduler had taken the job: start again.", reason="hub")
-        status = await self._status()
-        self.steps.add(10, "The hub was restarted; the job goes on")
-        self._tell("resumed", user=self.user.name, server=self.name, state=status.state.value)
-        await self._until_up(self._limits(), reported=bool(self.record.port) and status.state is not State.PENDING)
-        self._serves()
-        await self.user.settings["proxy"].add_user(self.user, self.name)
+        """JupyterHub asks once for each server that it finds in its database when it starts; `poll` has said that its job lives."""
+        return await adoption.adopt(self)
 
     # --- its life
 
@@ -395,12 +284,13 @@ class JobSpawner(BatchSpawnerBase):
             self._tell("ended", reason=status.reason, exit_code=status.exit_code)
         scheduler = self.scheduler()
         await scheduler.cancel(self.job_id)  # what its script may have left behind
-        self._remember(await scheduler.usage(self.job_id), status.reason)
+        self._remember(await scheduler.usage(self.job_id))
+        self.record.why_ended = status.reason
+        self._save()
 
-    def _remember(self, usage: Usage | None, why: str = "") -> None:
-        """`why` it ended, where nobody had asked for it."""
+    def _remember(self, usage: Usage | None) -> None:
         if usage is not None:
-            told = {"job": self.record.job_name, "profile": self.user_options.get("profile"), "ended_at": time.time(), "why": why}
+            told = {"job": self.record.job_name, "profile": self.user_options.get("profile"), "ended_at": time.time()}
             self.record.remember({**told, **asdict(usage)})
 
     async def stop(self, now: bool = False) -> None:

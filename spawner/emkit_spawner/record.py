@@ -9,7 +9,8 @@ PAST_SESSIONS = 5  # whose usage is kept for the advice about the next request
 
 @dataclass
 class Record:
-    """Of the present job, and what outlives it: the options of the last start that worked, and what the last sessions used.
+    """Of the present job, and what outlives it: the options of the last start that worked, what the last sessions used, and why
+    the last one ended, where nobody had asked for that.
 
     `token_id` is that of the token the job holds, `port` what the job has reported, `asked_at` POSIX seconds of the submission,
     `stopping` whether somebody has asked for the job's end.
@@ -23,6 +24,7 @@ class Record:
     stopping: bool = False
     good_options: dict[str, Any] | None = None
     past: list[dict[str, Any]] = field(default_factory=list)
+    why_ended: str = ""
 
     @classmethod
     def read(cls, state: Mapping[str, Any]) -> Self:
@@ -35,7 +37,7 @@ class Record:
         return {name: value for name, value in asdict(self).items() if value != getattr(empty, name)}
 
     def without_job(self) -> "Record":
-        return Record(good_options=self.good_options, past=self.past)
+        return Record(good_options=self.good_options, past=self.past, why_ended=self.why_ended)
 
     def remember(self, usage: Mapping[str, Any]) -> None:
         """Add what a session used, the newest last; a job that is known already (by "job") only once."""

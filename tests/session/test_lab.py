@@ -1,8 +1,10 @@
-"""What a user sees in JupyterLab on this machine's own hub: memory, announcements, and why it is a rescue start."""
+"""What a user sees in JupyterLab on this machine's own hub: memory, announcements, why it is a rescue start, and how it ended."""
 
 import asyncio
 import json
+import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from emkit_hub.config import OVERVIEW_PATH
 from emkit_hub.data_folder import DataFolder, free_ports
 from emkit_hub.running import RunningHub
 from emkit_hub.visitor import Visitor
+from emkit_jobs import processes
 from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.hub, pytest.mark.browser]
@@ -109,10 +112,15 @@ def test_an_announcement_is_seen_in_lab_until_it_is_dismissed(hub: RunningHub, o
     expect(withdrawn).to_have_count(0)
 
 
-def test_a_rescue_start_says_why(hub: RunningHub, owner: Visitor, page: Page) -> None:
+def test_a_rescue_start_says_why_and_a_session_that_died_says_how(hub: RunningHub, owner: Visitor, page: Page) -> None:
     owner.stop_server()
     owner.start_server({"profile": "rescue"})
     page.goto(f"{hub.url}{owner.server}lab")
     expect(page.locator(TOAST)).to_contain_text("Rescue session: your home is full")
     expect(page.locator(".emkit-session-item")).to_contain_text("Rescue session")
-    owner.stop_server()
+    for job in os.listdir(hub.folder.jobs):
+        for pid in processes.carrying(job):
+            processes.send(pid, signal.SIGKILL)
+    page.goto(f"{hub.url}/hub/home")  # there the hub looks whether the server still lives
+    page.goto(f"{hub.url}/hub{owner.server}")
+    expect(page.get_by_text("The last session is over: killed.")).to_be_visible()
