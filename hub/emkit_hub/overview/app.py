@@ -8,11 +8,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import jinja2
+from emkit_jobs.efficiency import advice
 from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler
 from jupyterhub.utils import make_ssl_context
 from tornado import httpserver, web
 
-from emkit_hub.overview import handlers, wording
+from emkit_hub.overview import handlers, told, wording
 from emkit_hub.overview.announcements import FILE_NAME, Announcements
 from emkit_hub.overview.runs import FOLDER_NAME, PostedRuns
 from emkit_hub.overview.settings import Service
@@ -50,6 +51,7 @@ def application(service: Service, hub_auth: HubOAuth, base_url: str) -> web.Appl
         lstrip_blocks=True,
     )
     pages.filters |= {"duration": wording.duration, "memory": wording.memory, "size": wording.size}
+    pages.filters |= {"cpu_share": told.cpu_share, "memory_share": told.memory_share, "advice": advice}
     folders = service.site.file_systems or (service.folder,)
     return web.Application(
         [(base_url + route, handler) for route, handler in routes],

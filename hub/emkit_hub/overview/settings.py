@@ -46,3 +46,4 @@ class Service(BaseModel):
     title: str = "emkit"
     dashboards_url: str = "/services/dashboards/"
     named_servers: bool = False
+    announcement: str = Field(default="", description="The site's own text on top of every page, as HTML.")

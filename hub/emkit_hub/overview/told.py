@@ -1,60 +1,30 @@
-"""What the hub tells of all its users (`GET api/emkit/system`), as records. Times are POSIX seconds; None is "not known".
+"""What the hub tells of all its users (`GET api/emkit/system`), as records. Times are POSIX seconds.
 
-Fields that a newer hub adds are passed over: this service is started by the hub itself, but may meet another spawner.
+The hub and this service are of one version, started by one another; fields that are not shown are passed over all the same.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from emkit_jobs.scheduler import Free, Queue, Usage, Waiting
 from pydantic import BaseModel, ConfigDict
+
+
+@dataclass(frozen=True)
+class Past(Usage):
+    """What a session that has ended has used."""
+
+    profile: str | None = None
+    ended_at: float | None = None
 
 
 class _Told(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Asked(_Told):
-    """What a job asked for."""
-
-    cpus: float | None = None
-    memory_mb: float | None = None
-    gpus: float | None = None
-    runtime_s: float | None = None
-
-
-class Usage(_Told):
-    """What a job used so far, or in all; `advice`: for the next request, in words."""
-
-    elapsed_s: float | None = None
-    cpu_s: float | None = None
-    memory_peak_mb: float | None = None
-    asked: Asked = Asked()
-    ended_at: float | None = None
-    advice: str = ""
-
-    @property
-    def cpu_share(self) -> float | None:
-        """Processor time used, of the processor time that was there: 0 to 1."""
-        if not self.cpu_s or not self.elapsed_s or not self.asked.cpus:
-            return None
-        return min(1.0, self.cpu_s / (self.elapsed_s * self.asked.cpus))
-
-    @property
-    def memory_share(self) -> float | None:
-        """The peak, of the memory asked for."""
-        return None if not self.memory_peak_mb or not self.asked.memory_mb else self.memory_peak_mb / self.asked.memory_mb
-
-
-class Waiting(_Told):
-    """Why a job waits, and until when it is expected to."""
-
-    reason: str = ""
-    position: int | None = None
-    expected_at: float | None = None
-
-
 class Session(_Told):
-    """One server of one user; `server` is "" for the one without a name."""
+    """One server of one user; `server` is "" for the one without a name, `error` why its last start failed."""
 
     user: str
     server: str = ""
@@ -62,12 +32,16 @@ class Session(_Told):
     job_id: str = ""
     profile: str = ""
     node: str = ""
-    started_at: float | None = None
     ends_at: float | None = None
     waiting: Waiting | None = None
     usage: Usage | None = None
-    past: tuple[Usage, ...] = ()
+    past: tuple[Past, ...] = ()
     error: str = ""
+
+    @property
+    def place(self) -> str:
+        """The node's name as people know it."""
+        return "this machine" if self.node == "127.0.0.1" else self.node
 
     @property
     def what(self) -> str:
@@ -75,38 +49,13 @@ class Session(_Told):
         return self.server or "JupyterLab"
 
 
-class Free(_Told):
-    """What a partition has free now, and in all nodes that are up."""
+class Counts(_Told):
+    """What an operator asks first, counted since the hub began."""
 
-    nodes: int
-    nodes_up: int
-    cpus: int
-    cpus_up: int
-    gpus: int = 0
-    gpus_up: int = 0
-
-
-class Queue(_Told):
-    """Jobs of everybody; `silence`: why the scheduler has told nothing since `asked_at`, or ""."""
-
-    pending: int
-    running: int
-    asked_at: float | None = None
-    silence: str = ""
-
-
-class Orphan(_Told):
-    """A job of this hub that no server owns."""
-
-    job_id: str
-    name: str = ""
-
-
-class Trouble(_Told):
-    """An error that the hub met lately."""
-
-    at: float | None = None
-    text: str
+    orphans: int  # jobs that were found with no server that owns them
+    ending: int  # jobs that are to end, and whose end is not confirmed yet
+    without_answer: int  # questions that the scheduler did not answer
+    lost: int  # sessions that ended without being asked to
 
 
 class System(_Told):
@@ -115,10 +64,21 @@ class System(_Told):
     free: Mapping[str, Free] = {}
     queue: Queue | None = None
     sessions: tuple[Session, ...] = ()
-    orphans: tuple[Orphan, ...] = ()
-    errors: tuple[Trouble, ...] = ()
+    counts: Counts | None = None
 
     @classmethod
     def read(cls, answer: Any) -> "System":
         """The hub's JSON; ValidationError when it is something else."""
         return cls.model_validate(answer)
+
+
+def cpu_share(usage: Usage) -> float | None:
+    """Processor time used, of the processor time that was there: 0 to 1; None where one of them is not known."""
+    if usage.cpu_s is None or not usage.elapsed_s or not usage.asked.cpus:
+        return None
+    return min(1.0, usage.cpu_s / (usage.elapsed_s * usage.asked.cpus))
+
+
+def memory_share(usage: Usage) -> float | None:
+    """The peak, of the memory asked for; None where one of them is not known."""
+    return usage.memory_peak_mb / usage.asked.memory_mb if usage.memory_peak_mb and usage.asked.memory_mb else None

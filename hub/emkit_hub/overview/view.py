@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from emkit_hub.overview.announcements import Announcement
 from emkit_hub.overview.runs import Kept
 from emkit_hub.overview.storage import FileSystem
-from emkit_hub.overview.told import Orphan, Session, System, Trouble, Usage
+from emkit_hub.overview.told import Counts, Past, Session, System
 from emkit_hub.overview.watch import Answer
 
 PAST_SESSIONS = 5
@@ -31,7 +31,7 @@ class Visitor:
 
 @dataclass(frozen=True)
 class View:
-    """One page. `everybody`, `orphans` and `errors` are empty for all but admins."""
+    """One page. `everybody`, `failed` and `counts` are empty for all but admins."""
 
     visitor: Visitor
     answer: Answer
@@ -64,7 +64,7 @@ class View:
         return tuple(one for one in self.sessions if one.job_id)
 
     @property
-    def past(self) -> tuple[Usage, ...]:
+    def past(self) -> tuple[Past, ...]:
         """The visitor's last sessions, newest first."""
         ended = [usage for one in self.sessions for usage in one.past]
         return tuple(sorted(ended, key=lambda usage: usage.ended_at or 0.0, reverse=True)[:PAST_SESSIONS])
@@ -75,14 +75,14 @@ class View:
         return tuple(one for one in self._all if one.state != "stopped") if self.visitor.admin else ()
 
     @property
-    def orphans(self) -> tuple[Orphan, ...]:
-        """Jobs that no server owns."""
-        return self.system.orphans if self.system and self.visitor.admin else ()
+    def failed(self) -> tuple[Session, ...]:
+        """Whose last start failed."""
+        return tuple(one for one in self._all if one.error) if self.visitor.admin else ()
 
     @property
-    def errors(self) -> tuple[Trouble, ...]:
-        """What the hub met lately."""
-        return self.system.errors if self.system and self.visitor.admin else ()
+    def counts(self) -> Counts | None:
+        """What went wrong since the hub began."""
+        return self.system.counts if self.system and self.visitor.admin else None
 
     @property
     def _all(self) -> tuple[Session, ...]:

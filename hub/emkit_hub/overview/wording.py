@@ -24,7 +24,7 @@ def duration(seconds: float | None) -> str:
 
 
 def memory(megabytes: float | None) -> str:
-    """Megabytes as MB or GB; a dash for None.
+    """Megabytes (of 2**20 bytes) as MB or GB; a dash for None.
 
     >>> [memory(mb).replace("\N{NO-BREAK SPACE}", " ") for mb in (None, 512, 1024, 3276.8, 64000)]
     ['–', '512 MB', '1 GB', '3.2 GB', '62.5 GB']
