@@ -43,13 +43,15 @@ def install(settings: str, home: Path) -> dict[str, str]:
 
 
 class LightServer:
-    """`user`: the Unix account that runs it, by name; the test's own if None."""
+    """`user`: the Unix account that runs it, by name; the test's own if None. `module`: jupyter_server or jupyterlab."""
 
-    def __init__(self, home: Path, environment: Mapping[str, str], *options: str, user: str | None = None) -> None:
+    def __init__(
+        self, home: Path, environment: Mapping[str, str], *options: str, user: str | None = None, module: str = "jupyter_server"
+    ) -> None:
         self.home, self.environment, self.user = home, dict(environment), user
         self.port = free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}/"
-        self.command = [sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", "--ip=127.0.0.1"]
+        self.command = [sys.executable, "-m", module, "--no-browser", "--allow-root", "--ip=127.0.0.1"]
         self.command += [f"--port={self.port}", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={home}", *options]
         self.command += [f"--IdentityProvider.token={TOKEN}", f"--SessionManager.database_filepath={home / 'sessions.sqlite'}"]
         self.process: subprocess.Popen[bytes] | None = None
@@ -59,7 +61,11 @@ class LightServer:
             self.process = subprocess.Popen(
                 self.command, env=self.environment, cwd=self.home, stdout=log, stderr=log, user=self.user, start_new_session=True
             )
-        until(self._answers, "the server answers")
+        try:
+            until(self._answers, "the server answers")
+        except TimeoutError:
+            self.stop(signal.SIGKILL)
+            raise
 
     def _answers(self) -> bool:
         if self.process is not None and self.process.poll() is not None:
@@ -111,6 +117,7 @@ class Channels:
 
     def __init__(self, socket: websocket.WebSocket) -> None:
         self.socket = socket
+        self.last = time.monotonic() + 2 * PATIENCE_S  # the socket's own time-out begins anew with each of the server's pings
 
     def send(self, kind: str, content: dict[str, Any], channel: str = "shell") -> str:
         number = uuid.uuid4().hex
@@ -120,6 +127,8 @@ class Channels:
         return number
 
     def receive(self) -> dict[str, Any]:
+        if time.monotonic() > self.last:
+            raise TimeoutError("the kernel says nothing to the point")
         found: dict[str, Any] = json.loads(self.socket.recv())
         return found
 

@@ -10,8 +10,8 @@ the nodes share, and is all that the two have in common. Each file in it is 0600
     status.json   launcher          {"start", "state": "running" | "exited" | "ended", "code", "signal", "host", "ip", five ports}
     kernel.json   kernel            its connection file: ports go in as 0 and come back as bound
 
-Nobody but the kernel chooses a port, and no secret leaves the files. Files are rewritten in place: opening a known name is what NFS
-keeps fresh between hosts.
+Nobody but the kernel chooses a port, and a restarted one keeps its ports, since pages are connected to them. No secret leaves the
+files. They are rewritten in place: opening a known name is what NFS keeps fresh between hosts.
 
 A Python kernel of the launcher's own interpreter is a fork of the launcher, which has imported ipykernel while nobody waited: a
 restart costs no import. Any other kernel is executed.
@@ -35,6 +35,7 @@ from typing import Any
 PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 EXPECTING_S, QUIET_S = 0.01, 0.5  # between two looks: when something is about to happen, and else
 ATTENTIVE_S = 10.0  # after the end of a kernel its restart is expected for this long
+SHORT_LIFE_S = 1.0
 POLITE_S, PATIENCE_S = 2.0, 10.0  # for a kernel to end: asked, and forced
 PRELOADED = ("ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "ipykernel.debugger", "IPython.core.completer")
 
@@ -96,6 +97,7 @@ class Launcher:
         self.ip = address_towards(self.seed["server_host"])
         self.start, self.kernel, self.ended = 0, 0, False
         self.last: dict[str, Any] = {}
+        self.ports = dict.fromkeys(PORTS, 0)
         self.awake, alarm = os.pipe()
         for end in (self.awake, alarm):
             os.set_blocking(end, False)
@@ -144,7 +146,7 @@ class Launcher:
         """0 in the new kernel's process, which has a session of its own; its number in the launcher."""
         keys = {name: self.seed[name] for name in ("key", "curve_publickey", "curve_secretkey")}
         address = {"transport": "tcp", "ip": self.ip, "signature_scheme": "hmac-sha256"}
-        write(self.folder / "kernel.json", {**address, **keys, **dict.fromkeys(PORTS, 0)})
+        write(self.folder / "kernel.json", {**address, **keys, **self.ports})
         if threading.active_count() > 1:
             sys.exit("The launcher has threads, which do not survive a fork.")
         self.kernel = os.fork()
@@ -168,8 +170,8 @@ class Launcher:
         """Until the kernel has ended, by itself or by order: tell its ports, then how it ended."""
         began, told, claimed = time.monotonic(), 0.0, False
         while (status := self._exited()) is None:
-            if not told and all((seen := read(self.folder / "kernel.json")).get(port) for port in PORTS):
-                self._tell(seen)
+            if not told and self._listens():
+                self.report("running", pid=self.kernel, **self.ports)
                 told = time.monotonic()
             order = self.order()
             claimed = claimed or bool(order.get("claimed"))
@@ -183,16 +185,25 @@ class Launcher:
                 break
             self.pause(EXPECTING_S if not told and time.monotonic() - began < 60 else QUIET_S)
         self._signal(signal.SIGKILL)  # what the kernel left behind
+        if not told or time.monotonic() - told < SHORT_LIFE_S:
+            self.ports = dict.fromkeys(PORTS, 0)  # perhaps somebody else has one of them by now
         code = os.waitstatus_to_exitcode(status)
         self.report("exited", code=code, signal=signal.Signals(-code).name if code < 0 else "")
 
-    def _tell(self, seen: "dict[str, Any]") -> None:
-        if not demands_curve(self.ip, seen["shell_port"]):
+    def _listens(self) -> bool:
+        """Whether the kernel has told its ports, and is there. It must talk nothing but CurveZMQ."""
+        seen = read(self.folder / "kernel.json")
+        ports = {port: seen.get(port, 0) for port in PORTS}
+        try:
+            encrypted = all(ports.values()) and demands_curve(self.ip, ports["shell_port"])
+        except OSError:  # the ports of the start before, which it has not bound yet
+            return False
+        if all(ports.values()) and not encrypted:
             self._stop(signal.SIGKILL)
-            sys.exit(
-                f"{self.command[0]} listens without encryption, which is not allowed on a node: only kernels that know CurveZMQ."
-            )
-        self.report("running", pid=self.kernel, **{port: seen[port] for port in PORTS})
+            sys.exit(f"{self.command[0]} listens without encryption. On a node only kernels that know CurveZMQ may run.")
+        if encrypted:
+            self.ports = ports
+        return encrypted
 
     def _exited(self) -> "int | None":
         pid, status = os.waitpid(self.kernel, os.WNOHANG)

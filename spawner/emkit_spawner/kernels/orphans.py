@@ -14,7 +14,7 @@ from emkit_spawner.kernels.launcher import read, write
 from emkit_spawner.kernels.record import FILE, Owner, Record, kernel_folders
 
 KEPT_S = 14 * 86400.0  # what is left of a kernel that died: its log
-SUBMITTING_S = 600.0  # an sbatch that outlives its server has given up by then
+SUBMITTING_S = 600.0  # an sbatch that outlived its server has given up by then
 SECRETS = ("seed.json", "kernel.json")
 
 
@@ -26,7 +26,7 @@ async def job_of(root: Path, folder: Path, record: Record) -> str:
     return str(told) if told else (await record.place.open(root).find(record.job_name)).get(record.job_name, "")
 
 
-async def end(root: Path, record: Record, *, keep_log: bool = False) -> None:
+async def end(root: Path, record: Record, me: Owner, *, keep_log: bool = False) -> None:
     """End a kernel's job by order, which works without the scheduler, and by the scheduler, which works without the node.
 
     SchedulerError while it is not confirmed: the record stays, and `sweep` tries again.
@@ -35,8 +35,8 @@ async def end(root: Path, record: Record, *, keep_log: bool = False) -> None:
     write(folder / "order.json", {"start": record.start, "do": "end"})
     scheduler = record.place.open(root)
     job_id = await job_of(root, folder, record)
-    if not job_id and time.time() - record.made_at < SUBMITTING_S:
-        raise SchedulerError(f"Job {record.job_name} is not listed. If it comes yet, it ends at once.")
+    if not job_id and record.owner != me and time.time() - record.made_at < SUBMITTING_S:
+        raise SchedulerError(f"Job {record.job_name} is not listed yet. When it comes, it ends at once.")
     if job_id and (await scheduler.query_many([job_id]))[job_id].state is not State.FINISHED:
         await scheduler.cancel(job_id)
     if keep_log:
@@ -53,7 +53,7 @@ async def sweep(root: Path, me: Owner, log: Logger) -> None:
         left = record.owner.gone(me) and (record.over or not record.server)
         if left or (record.owner == me and record.over):
             try:
-                await end(root, record)
+                await end(root, record, me)
                 log.info("Job %s of kernel %s, which nobody owns, is ended", record.job_id or record.job_name, record.kernel_id)
             except SchedulerError as error:
                 log.warning("Kernel %s: its job is not known to have ended, and is tried again: %s", record.kernel_id, error)

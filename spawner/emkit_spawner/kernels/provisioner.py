@@ -122,6 +122,10 @@ class NodeProvisioner(KernelProvisionerBase):
         self.record, self._taken_back = record, True
         self._note()
 
+    async def post_launch(self, **kwargs: Any) -> None:
+        if (restarter := self._restarter()) is not None:
+            restarter.random_ports_until_alive = False  # a restarted kernel keeps its ports, which pages are connected to
+
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         if self.death:
             raise KernelNotStarted(409, f"{self.death} Its job is over: start a new kernel to submit another.")
@@ -197,6 +201,7 @@ class NodeProvisioner(KernelProvisionerBase):
                 "LOGNAME": account.pw_name,
                 "SHELL": account.pw_shell,
                 "PATH": f"{Path(self.python).parent}:/usr/local/bin:/usr/bin:/bin",
+                "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # a warning of the debugger's in every job's log
                 **{name: os.environ[name] for name in ("LANG", "LC_ALL", "TZ") if name in os.environ},
                 **self.kernel_spec.env,
             },
@@ -274,13 +279,14 @@ class NodeProvisioner(KernelProvisionerBase):
             self._asked_at = now
             if (await self._look()).state is State.FINISHED:
                 self._die(await self._explain("The kernel's job is over."))
-                return 1
-        if ended:
+        if ended and not self.death:
             self._ended_at = self._ended_at or now
             if now - self._ended_at > VERDICT_S:
                 self._die("The kernel's job has ended; the scheduler does not say why.")
-                return 1
-        return None
+        if not self.death:
+            return None
+        await self._give_back()
+        return 1
 
     async def wait(self) -> int | None:
         while (code := await self.poll()) is None:
@@ -316,8 +322,12 @@ class NodeProvisioner(KernelProvisionerBase):
         self._tell("dead", why)
         if self.in_server:
             self.parent.execution_state = "dead"
-        if (restarter := getattr(self.parent, "_restarter", None)) is not None:
+        if (restarter := self._restarter()) is not None:
             restarter.restart_limit = 0
+
+    def _restarter(self) -> Any:
+        """Jupyter's, which polls a server's kernels; a program has none. There is no public way to it."""
+        return getattr(self.parent, "_restarter", None)
 
     async def _give_back(self) -> None:
         """End the job, unless another server has taken the kernel over."""
@@ -328,7 +338,7 @@ class NodeProvisioner(KernelProvisionerBase):
         self._note(over=True)
         try:
             async with asyncio.timeout(CANCEL_S):
-                await orphans.end(self.root, self.record, keep_log=died)
+                await orphans.end(self.root, self.record, self.record.owner, keep_log=died)
         except (SchedulerError, TimeoutError) as error:
             self.log.warning("Job %s is not known to have ended, and is tried again: %s", self.record.job_id, error)
         if not died:

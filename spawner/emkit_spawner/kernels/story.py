@@ -37,10 +37,12 @@ def words(job_id: str, waiting: "Waiting | None") -> str:
 
 def tell(manager: Any, state: State, text: str, *, job_id: str = "", document: str = "", waiting: "Waiting | None" = None) -> None:
     """Tell what is new. `manager` is any KernelManager; one without a server has only a log."""
-    if (state, text, waiting) == getattr(manager, "emkit_told", None):
+    before = getattr(manager, "emkit_told", None)
+    if (state, text, waiting) == before:
         return
     manager.emkit_told = (state, text, waiting)
-    manager.log.info("Kernel %s: %s: %s", manager.kernel_id, state, text)
+    if before is None or before[:2] != (state, text):
+        manager.log.info("Kernel %s: %s: %s", manager.kernel_id, state, text)
     if not hasattr(manager, "event_logger"):
         return
     manager.reason = "" if state == "running" else text

@@ -26,10 +26,10 @@ async def take_back_all(app: ServerApp, roots: list[Path], me: Owner) -> None:
     for root in roots:
         for folder, record in kernel_folders(root):
             if record.server and not record.over and record.owner.gone(me):
-                await _take_back(app, root, folder, record, me)
+                await _take_back(app, root, folder, record)
 
 
-async def _take_back(app: ServerApp, root: Path, folder: Path, record: Record, me: Owner) -> None:
+async def _take_back(app: ServerApp, root: Path, folder: Path, record: Record) -> None:
     try:
         if job_id := await _job_of_a_kernel(app, root, folder, record):
             replace(record, job_id=job_id).write(folder)
@@ -39,7 +39,7 @@ async def _take_back(app: ServerApp, root: Path, folder: Path, record: Record, m
             return
     except (SchedulerError, NoSuchKernel) as error:
         app.log.warning("Kernel %s cannot be taken back: %s", record.kernel_id, error)
-    replace(record, owner=me, over=True).write(folder)  # ended by the sweep, as often as it takes
+    replace(record, over=True).write(folder)  # ended by the sweep, as often as it takes
 
 
 async def _job_of_a_kernel(app: ServerApp, root: Path, folder: Path, record: Record) -> str:

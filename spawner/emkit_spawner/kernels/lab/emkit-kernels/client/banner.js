@@ -19,15 +19,21 @@ const element = (tag, properties = {}, ...children) => {
 };
 
 const TITLES = { queued: "Waiting for a node", starting: "Starting", unknown: "Waiting for the scheduler", dead: "The kernel is dead" };
+const HINT = "Cells that you run now wait too. You may close this page: the kernel keeps its place.";
 
 export class Banner {
   constructor(lab, panel, actions) {
     this.panel = panel;
     this.actions = actions;
+    this.line = element("div", { className: "emkit-kernel", role: "status" });
     this.widget = new lab.widgets.Widget();
-    this.widget.addClass("emkit-kernel");
-    this.widget.node.setAttribute("role", "status");
+    this.widget.node.append(this.line);
     panel.contentHeader.addWidget(this.widget);
+    // Lumino lays the header out by the least heights of what is in it, and asks for them only when told
+    new ResizeObserver(() => {
+      this.widget.node.style.minHeight = `${this.line.offsetHeight}px`;
+      panel.contentHeader.fit();
+    }).observe(this.line);
   }
 
   show(notice) {
@@ -35,28 +41,27 @@ export class Banner {
     const drawn = JSON.stringify(notice ?? null);
     if (!notice || drawn === this.drawn) return;
     this.drawn = drawn;
-    this.widget.node.dataset.state = notice.state;
+    this.line.dataset.state = notice.state;
     const [first, ...log] = notice.text.split("\n");
     const words = element("div", { className: "emkit-kernel-words" },
       element("strong", { textContent: TITLES[notice.state] ?? notice.state }), " ",
       element("span", { className: "emkit-kernel-name", textContent: notice.display_name }),
-      element("div", { textContent: first }));
+      element("div", { textContent: log.length ? first.replace(" Its log ends with:", "") : first }));
     if (notice.expected_at) {
       const expected = `Expected to start at ${clock(notice.expected_at)}, as the scheduler said ${ago(notice.asked_at)}.`;
       words.append(element("div", { textContent: expected }));
     }
-    if (notice.state === "queued") words.append(element("div", { className: "emkit-kernel-hint", textContent: "Cells that you run now wait too. You may close this page: the kernel keeps its place." }));
+    if (notice.state === "queued") words.append(element("div", { className: "emkit-kernel-hint", textContent: HINT }));
     if (log.length) {
       const lines = element("pre", { textContent: log.join("\n") });
       words.append(element("details", { open: log.length < 8 }, element("summary", { textContent: "End of the job's log" }), lines));
     }
-    const buttons = notice.state === "dead" ? [["Resubmit", "resubmit"], ["Dismiss", "dismiss"]] : [["Cancel", "cancel"]];
-    this.widget.node.replaceChildren(words, ...buttons.map(([label, action]) => this.button(label, action, notice)));
-    this.fit();
+    const buttons = notice.state === "dead" ? [["Dismiss", "dismiss"], ["Resubmit", "resubmit"]] : [["Cancel", "cancel"]];
+    this.line.replaceChildren(words, ...buttons.map(([label, action]) => this.button(label, action, notice)));
   }
 
   button(label, action, notice) {
-    const made = element("button", { type: "button", className: "jp-mod-styled jp-mod-minimal emkit-kernel-button", textContent: label });
+    const made = element("button", { type: "button", className: `jp-mod-styled ${action === "resubmit" ? "jp-mod-accept" : "jp-mod-reject"}`, textContent: label });
     made.addEventListener("click", async () => {
       made.disabled = true;
       try {
@@ -66,10 +71,5 @@ export class Banner {
       }
     });
     return made;
-  }
-
-  // Lumino lays the header out by its children's minimal heights: it asks for them only when told.
-  fit() {
-    this.widget.parent?.fit();
   }
 }

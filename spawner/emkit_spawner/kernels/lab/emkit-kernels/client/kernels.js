@@ -40,6 +40,7 @@ function start(app, lab) {
     },
     resubmit: async (notice, context) => {
       forget(notice.kernel_id);
+      await context.shutdown(); // its session went with the kernel, which Lab does not know yet
       await context.changeKernel({ name: notice.kernel_name });
     },
     dismiss: (notice) => forget(notice.kernel_id),
