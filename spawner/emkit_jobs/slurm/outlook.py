@@ -71,6 +71,8 @@ async def look(slurm: Slurm, command: Command, resources: Resources, movable: Co
     if isinstance(answer, str):
         return Outlook(None, now, refused=answer)
     free, listing = in_partition(await slurm.free.get(PATIENCE_S) or {}, resources.partition), await slurm.jobs.get(PATIENCE_S)
+    if free is not None and not free.nodes_up:  # test-only does not see that a partition is closed
+        return Outlook(None, now)
     if answer is None or answer <= now + AT_ONCE_S or free is None or listing is None:
         return Outlook(answer, now)
     gaps = Gaps(free, listing.planned, now) if listing.has_line(free.partition) else None

@@ -78,7 +78,8 @@ class SlurmScheduler:
 
     async def explain(self, job_id: str) -> str:
         status = (await self.query_many([job_id]))[job_id]
-        what = f"Job {job_id}: {status.state.value}" + (f", {status.reason}" if status.reason not in ("", "None") else "")
+        reason = plain(status.reason) if status.state is State.PENDING else status.reason
+        what = f"Job {job_id}: {status.state.value}" + (f", {reason}" if reason else "")
         try:
             log = Path((await self.slurm.show(job_id)).get("StdOut", ""))
             with log.open("rb") as file:
