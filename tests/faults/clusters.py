@@ -21,6 +21,7 @@ CROWDED = "PartitionName=crowd Nodes=em[1-3] OverSubscribe=FORCE:40 MaxTime=01:0
 class OneHost(Cluster):
     """`address`: where jobs reach the hub; `nodes`: where the hub reaches them."""
 
+    title = "one host"
     address = "127.0.0.1"
 
     def __init__(self, folder: Path, lines: str = "") -> None:
@@ -75,6 +76,8 @@ AccountingStoragePass={folder}/munge/socket
 
 class Namespaces(OneHost):
     """Each node a network namespace with its own address and host name, on a bridge of this machine."""
+
+    title = "namespaces"
 
     def __init__(self, folder: Path) -> None:
         self.number = os.getpid() % 200  # two runs on one machine have a bridge each
