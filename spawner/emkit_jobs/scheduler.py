@@ -84,6 +84,7 @@ class Free:
     memory_up_mb: int
     asked_at: float
     runtime_s: float | None = None  # of jobs that name none; None: no limit
+    longest_s: float | None = None  # that a job may name; None: no limit
     default: bool = False  # the partition of jobs that name none
     rooms: tuple[Room, ...] = field(default=(), repr=False)  # the nodes that still have a free core
 

@@ -48,6 +48,7 @@ def _sum(name: str, nodes: list[list[str]], asked_at: float) -> Free:
         memory_up_mb=max((node.memory_mb for node, _ in whole), default=0),
         asked_at=asked_at,
         runtime_s=next((span_s(text) for text in nodes[0][8:10] if text != "n/a"), None),
+        longest_s=span_s(nodes[0][9]),
         default=name.endswith("*"),
         rooms=tuple(room for room in rooms if room.cpus),
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 
+from emkit_jobs.efficiency import span
 from emkit_jobs.profiles import Resources
 from emkit_jobs.scheduler import Free, Outlook, Room, in_partition
 from emkit_jobs.slurm.cluster import Slurm
@@ -71,8 +72,10 @@ async def look(slurm: Slurm, command: Command, resources: Resources, movable: Co
     if isinstance(answer, str):
         return Outlook(None, now, refused=answer)
     free, listing = in_partition(await slurm.free.get(PATIENCE_S) or {}, resources.partition), await slurm.jobs.get(PATIENCE_S)
-    if free is not None and not free.nodes_up:  # test-only does not see that a partition is closed
+    if free is not None and not free.nodes_up:  # test-only sees neither that a partition is closed nor its longest time
         return Outlook(None, now)
+    if free is not None and resources.runtime is not None and resources.runtime.total_seconds() > (free.longest_s or YEAR_S):
+        return Outlook(None, now, refused=f"partition {free.partition} gives a job at most {span(free.longest_s or YEAR_S)}")
     if answer is None or answer <= now + AT_ONCE_S or free is None or listing is None:
         return Outlook(answer, now)
     gaps = Gaps(free, listing.planned, now) if listing.has_line(free.partition) else None
