@@ -13,7 +13,9 @@ import os
 import sys
 from pathlib import Path
 
+from emkit_hub.backup import BackupError, backup
 from emkit_hub.data_folder import DataFolder
+from emkit_hub.proxy import ProxyError
 from emkit_hub.settings import Settings, SettingsError
 from emkit_hub.sudoers import SudoersError, sudoers
 
@@ -48,6 +50,14 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser("proxy", parents=[site], help="run the proxy", description="Run the proxy until it is told to stop.")
     run.add_argument("--install", action="store_true", help="only get it (by npm, with the node that is installed with emkit)")
 
+    copy = commands.add_parser(
+        "backup",
+        parents=[site],
+        help="copy what a hub cannot be without",
+        description="Copy the hub's settings, secrets and database into a new folder below FOLDER, while the hub runs.",
+    )
+    copy.add_argument("folder", type=Path, metavar="FOLDER", help="where copies are kept")
+
     commands.add_parser(
         "upgrade-db",
         parents=[site],
@@ -68,9 +78,12 @@ def main() -> int:
                 print(sudoers(asked.account, settings.slurm.accounts), end="")
             case "proxy":
                 _proxy(asked)
+            case "backup":
+                settings, folder = _site(asked)
+                print(backup(settings, _settings_file(asked), folder, asked.folder))
             case "upgrade-db":
                 return _upgrade(asked)
-    except (SettingsError, SudoersError) as error:
+    except (SettingsError, SudoersError, BackupError, ProxyError, OSError) as error:
         print(f"emkit-hub {asked.command}: {error}", file=sys.stderr)
         return 3
     return 0

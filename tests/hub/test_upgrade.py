@@ -73,6 +73,9 @@ def test_an_upgrade_keeps_session_kernel_and_login(site: Site) -> None:
                 kernel.run("kept = 41")
         with owner.kernel(kernel.id) as again:
             assert again.run("print(kept + 1)") == "42\n"  # there is no hub now
+        code, said = emkit_hub(site, "backup", str(site.folder))
+        assert code == 0 and {path.suffix for path in Path(said).iterdir()} >= {".toml", ".json"}, said
+        assert [path.stat().st_size > 1000 for path in Path(said).glob("hub.*")] == [True]
         age(site)
         code, said = emkit_hub(site, "check")
         assert code == 1 and "made by another version of JupyterHub" in said and "emkit-hub upgrade-db" in said
