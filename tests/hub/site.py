@@ -26,6 +26,7 @@ class Site:
     settings: str
     account: str = ""
     groups: tuple[str, ...] = ()
+    network: str = ""  # lines more for that section
     environment: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=lambda: free_ports(1)[0])
 
@@ -41,9 +42,9 @@ class Site:
     def log(self) -> str:
         return (self.folder / "hub.log").read_text()
 
-    def write(self, more: str = "") -> None:
+    def write(self) -> None:
         head = f'data = "{self.folder / "data"}"\n'
-        (self.folder / "site.toml").write_text(f"{head}{self.settings}\n[network]\nport = {self.port}\n{more}")
+        (self.folder / "site.toml").write_text(f"{head}{self.settings}\n[network]\nport = {self.port}\n{self.network}\n")
 
     @contextmanager
     def process(self, name: str, *command: str) -> Iterator[subprocess.Popen[bytes]]:
