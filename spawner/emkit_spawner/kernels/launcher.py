@@ -37,7 +37,11 @@ EXPECTING_S, QUIET_S = 0.01, 0.5  # between two looks: when something is about t
 ATTENTIVE_S = 10.0  # after the end of a kernel its restart is expected for this long
 SHORT_LIFE_S = 1.0
 POLITE_S, PATIENCE_S = 2.0, 10.0  # for a kernel to end: asked, and forced
-PRELOADED = ("ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "ipykernel.debugger", "IPython.core.completer")
+PRELOADED = (  # all that a kernel imports by its first output
+    "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "ipykernel.debugger", "IPython.core.completer",
+    "IPython.core.completerlib", "IPython.core.debugger", "IPython.extensions.storemagic", "psutil", "sqlite3",
+    "tornado.platform.asyncio",
+)  # fmt: skip
 
 
 def read(path: Path) -> "dict[str, Any]":
@@ -114,7 +118,8 @@ class Launcher:
 
     def preload(self) -> None:
         for module in PRELOADED if self.forks() else ():
-            importlib.import_module(module)
+            with contextlib.suppress(ImportError):  # of another version; the kernel itself says what it lacks
+                importlib.import_module(module)
 
     def order(self) -> "dict[str, Any]":
         return read(self.folder / "order.json")
@@ -226,7 +231,10 @@ class Launcher:
     def become(self) -> None:
         """In the fork: be the kernel."""
         if not self.forks():
-            os.execvp(self.command[0], self.command)
+            try:
+                os.execvp(self.command[0], self.command)
+            except OSError as error:
+                sys.exit(f"{self.command[0]} cannot be executed on {socket.gethostname()}: {error.strerror}.")
         sys.argv = ["ipykernel_launcher", *self.command[3:]]
         runpy.run_module("ipykernel_launcher", run_name="__main__", alter_sys=True)
 
