@@ -72,10 +72,11 @@ async def look(slurm: Slurm, command: Command, resources: Resources, movable: Co
     if isinstance(answer, str):
         return Outlook(None, now, refused=answer)
     free, listing = in_partition(await slurm.free.get(PATIENCE_S) or {}, resources.partition), await slurm.jobs.get(PATIENCE_S)
-    if free is not None and not free.nodes_up:  # test-only sees neither that a partition is closed nor its longest time
-        return Outlook(None, now)
-    if free is not None and resources.runtime is not None and resources.runtime.total_seconds() > (free.longest_s or YEAR_S):
-        return Outlook(None, now, refused=f"partition {free.partition} gives a job at most {span(free.longest_s or YEAR_S)}")
+    if free is not None:  # the test sees neither that a partition is closed nor its longest time
+        if not free.nodes_up:
+            return Outlook(None, now)
+        if free.longest_s is not None and _number(resources.runtime) > free.longest_s:
+            return Outlook(None, now, refused=f"partition {free.partition} gives a job at most {span(free.longest_s)}")
     if answer is None or answer <= now + AT_ONCE_S or free is None or listing is None:
         return Outlook(answer, now)
     gaps = Gaps(free, listing.planned, now) if listing.has_line(free.partition) else None
