@@ -15,7 +15,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt,
 # Slurm's own names; nothing in them can be read as an option or a second directive
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.,-]{0,63}$")]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-SHOWN = reprlib.Repr(maxstring=80, maxother=80)  # what somebody sent, in a message: it may be a megabyte
+SHOWN = reprlib.Repr()  # what somebody sent, in a message: it may be a megabyte
+SHOWN.maxstring = SHOWN.maxother = 80
 _RUNTIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d+){0,2})")
 
 
