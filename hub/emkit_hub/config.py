@@ -1,5 +1,6 @@
 """JupyterHub's configuration from a settings file and a data folder: `configure(get_config())` is a site's whole config file."""
 
+import json
 import os
 import shlex
 import sys
@@ -56,6 +57,8 @@ def configure(c: Config, *, settings_file: Path | None = None, data: Path | None
     _roles(c, settings)
     _servers(c, settings, folder)
     c.JupyterHub.services = [_dashboards(settings, folder), _overview(settings, folder)]
+    for service in c.JupyterHub.services:  # servers get the hub's options from the hub, services do not
+        service["environment"]["JUPYTERHUB_COOKIE_OPTIONS"] = json.dumps(cookie_options(settings.network))
     _culling(c, settings, port)
     _metrics(c, folder)
     _pages(c, settings, folder)
