@@ -67,7 +67,7 @@ class Hub:
                 raise HubError(503, f"The hub does not answer: {error.message}.") from error
             raise HubError(error.code, _message(error.response.body) or f"The hub answered {error.code}.") from error
         except OSError as error:
-            raise HubError(503, f"The hub does not answer: {error}.") from error
+            raise HubError(503, f"The hub does not answer: {error.strerror or error}.") from error
         return json.loads(answer.body) if answer.body else None
 
 

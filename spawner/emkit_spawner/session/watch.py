@@ -10,10 +10,10 @@ from emkit_jobs.scheduler import JOB_VARIABLE
 from traitlets import Float, List
 from traitlets.config import LoggingConfigurable
 
+from emkit_spawner import rescue
 from emkit_spawner.session.hub import Hub, HubError
 from emkit_spawner.session.usage import MB, JobUsage, Sample, cpus_between
 
-RESCUE_VARIABLE = "EMKIT_RESCUE"  # set by the spawner: why this server starts without the user's own environment
 Answer = TypeVar("Answer")
 
 
@@ -76,7 +76,7 @@ class SessionWatch(LoggingConfigurable):
             "memory_limit_mb": asked.get("memory_mb"),
             "cpus": self._cpus,
             "cpus_limit": asked.get("cpus"),
-            "rescue": os.environ.get(RESCUE_VARIABLE, ""),
+            "rescue": os.environ.get(rescue.REASON, ""),
             "hub_silence": self._record.silence,
             "announcements": self._announcements.answer,
             "page_s": self.page_s,
