@@ -10,6 +10,7 @@ from typing import Any
 from jupyterhub.scopes import get_scopes_for
 from traitlets.config import Config
 
+from emkit_hub import kernels
 from emkit_hub.authentication import configure_logins
 from emkit_hub.authenticator import MEMBERS
 from emkit_hub.culling import ENVIRONMENT_VARIABLE as CULLING_VARIABLE
@@ -144,6 +145,8 @@ def _servers(c: Config, settings: Settings, folder: DataFolder) -> None:
     c.Spawner.notebook_dir = home
     c.Spawner.default_url = f"/lab/tree/{settings.lab.notebook}" if settings.lab.notebook else "/lab"
     c.Spawner.environment = {"JUPYTER_CONFIG_PATH": str(LAB_CONFIG)}
+    if settings.lab.kernels is not None:
+        c.Spawner.environment = kernels.offer(settings.lab.kernels, folder.path / "kernels", c.Spawner.environment)
     c.Spawner.poll_interval = 5
 
 
@@ -168,6 +171,7 @@ def _dashboards(settings: Settings, folder: DataFolder) -> dict[str, Any]:
     chosen = settings.dashboards.model_dump()
     chosen["folders"] = template_folders(settings, folder)
     chosen["extensions"] = settings.dashboards.extensions or ("emkit.server",)
+    chosen["announcements"] = folder.overview / ANNOUNCEMENTS
     account = os.environ.get("EMKIT_DASHBOARDS_ACCOUNT", settings.dashboards_account)
     if not account and not settings.dashboards.account_note:
         chosen["account_note"] = ONE_ACCOUNT_NOTE
