@@ -66,6 +66,7 @@ class LabSettings(BaseModel):
     notebook: str = Field(
         default="align_sections.ipynb", description="Curated notebook it opens with; empty: Lab's own start page."
     )
+    kernels: Path | None = Field(default=None, description="TOML file of kernels that run on nodes, offered in every Lab.")
     prologue: str = Field(default="", description="Shell text before the server starts, as the user.")
     epilogue: str = Field(default="", description="Shell text after it has ended.")
 

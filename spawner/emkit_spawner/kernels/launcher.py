@@ -21,7 +21,6 @@ import contextlib
 import importlib
 import json
 import os
-import pwd
 import runpy
 import select
 import signal
@@ -169,7 +168,7 @@ class Launcher:
         os.environ.update({"JPY_PARENT_PID": str(os.getppid()), **order.get("env", {})})
         os.environ.pop("SLURM_JOB_NAME", None)  # it holds the kernel's id; programs of the user's take it for theirs
         wanted = order.get("cwd") or ""
-        os.chdir(wanted if os.path.isdir(wanted) else pwd.getpwuid(os.getuid()).pw_dir)
+        os.chdir(wanted if os.path.isdir(wanted) else Path.home())
 
     def watch(self) -> None:
         """Until the kernel has ended, by itself or by order: tell its ports, then how it ended."""

@@ -196,11 +196,12 @@ class NodeProvisioner(KernelProvisionerBase):
             script=render(SCRIPT, prologue=Verbatim(self.prologue), command=[self.python, self.home / "launcher.py", self.home]),
             folder=self.home,
             environment={
-                "HOME": account.pw_dir,
+                "HOME": str(Path.home()),  # a site may give its servers another than the account's
                 "USER": account.pw_name,
                 "LOGNAME": account.pw_name,
                 "SHELL": account.pw_shell,
-                "PATH": f"{Path(self.python).parent}:/usr/local/bin:/usr/bin:/bin",
+                # with the site's own commands, sbatch too
+                "PATH": f"{Path(self.python).parent}:{os.environ.get('PATH', os.defpath)}",
                 "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # a warning of the debugger's in every job's log
                 **{name: os.environ[name] for name in ("LANG", "LC_ALL", "TZ") if name in os.environ},
                 **self.kernel_spec.env,
