@@ -32,7 +32,7 @@ def test_examples_hold() -> None:
         (usage(memory_mb=1229, asked=Asked(memory_mb=16384)), "It used 1.2 of 16 GB: ask for 2 GB."),
         (usage(memory_mb=16200, asked=Asked(memory_mb=16384)), "It used 16 of 16 GB: ask for 24 GB, a job that needs more"),
         (usage(cpu_s=1.1 * HOUR_S, asked=Asked(cpus=8)), "It kept 1.1 of 8 cores busy: ask for 2."),
-        (usage(cpu_s=60, asked=Asked(cpus=2)), "It kept 0.017 of 2 cores busy: ask for 1."),
+        (usage(cpu_s=60, asked=Asked(cpus=2)), "It kept under 0.1 of 2 cores busy: ask for 1."),
         (usage(gpu=3, asked=Asked(gpus=1)), "Its GPU was busy for 3 % of the time: try without."),
         (usage(gpu=0, asked=Asked(gpus=2)), "Its 2 GPUs were busy for 0 % of the time"),
         (usage(elapsed_s=HOUR_S, asked=Asked(runtime_s=8 * HOUR_S)), "It ended after 1 h of 8 h: ask for 1.5 h."),

@@ -80,7 +80,7 @@ async def test_a_closed_partition_has_no_start(scheduler: SlurmScheduler) -> Non
     [
         (Resources(cpus=400), "Requested node configuration is not available"),
         (Resources(gpus=3), "Requested node configuration is not available"),
-        (Resources(runtime=timedelta(hours=2)), "partition main gives a job at most 1 h"),
+        (Resources(runtime=timedelta(hours=9)), "partition main gives a job at most 8 h"),
         (Resources(partition="nowhere"), "invalid partition specified: nowhere"),
     ],
 )
