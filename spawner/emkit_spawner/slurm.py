@@ -1,11 +1,13 @@
 """The spawner of a cluster that Slurm schedules: `c.JupyterHub.spawner_class = "emkit-slurm"`."""
 
 import pwd
+from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
 
 from emkit_jobs.scheduler import Scheduler, SchedulerError
 from emkit_jobs.slurm import Slurm, SlurmScheduler
+from tornado.netutil import is_valid_ip
 from traitlets import Bool, Float, Unicode, default
 
 from emkit_spawner import routes
@@ -44,6 +46,18 @@ class SlurmSpawner(JobSpawner):
         if self.home_trouble:
             return SlurmScheduler(self.slurm, account, self.sudo, log="/dev/null")
         return SlurmScheduler(self.slurm, account, self.sudo)
+
+    @default("ssl_alt_names")
+    def _names_of_nodes(self) -> "Callable[[SlurmSpawner], Awaitable[list[str]]]":
+        return SlurmSpawner.node_names
+
+    async def node_names(self) -> list[str]:
+        """What a certificate must be good for when nobody knows yet on which node its server will run: all of their addresses."""
+        try:
+            addresses = set((await self.slurm.run("sinfo", "--noheader", "--all", "--Node", "--format=%o")).split())
+        except SchedulerError as error:
+            raise StartRefused(f"Slurm does not tell its nodes' addresses: {error}", reason="scheduler", status_code=503) from error
+        return sorted(f"{'IP' if is_valid_ip(address) else 'DNS'}:{address}" for address in addresses)
 
     async def home_kept_it_out(self) -> str:
         try:
