@@ -1,5 +1,6 @@
 """What people do: they change their mind, come all at once, stay too long, break their own shell, and send anything."""
 
+import os
 import pwd
 import shutil
 import subprocess
@@ -170,7 +171,7 @@ def token_of(person: Person) -> str:
 def account(site_folder: Path) -> Iterator[pwd.struct_passwd]:
     """A Unix account whose login prints, and then fails."""
     (home := site_folder / "account").mkdir(mode=0o700)
-    name = "emkit-faults"
+    name = f"emkit-faults{os.getpid()}"
     subprocess.run(["useradd", "--home-dir", str(home), "--no-create-home", "--shell", "/bin/bash", name], check=True)
     try:
         found = pwd.getpwnam(name)
