@@ -10,7 +10,7 @@ from typing import Any
 from jupyterhub.scopes import get_scopes_for
 from traitlets.config import Config
 
-from emkit_hub import kernels
+from emkit_hub import apart, kernels
 from emkit_hub.authentication import configure_logins
 from emkit_hub.authenticator import MEMBERS
 from emkit_hub.culling import ENVIRONMENT_VARIABLE as CULLING_VARIABLE
@@ -59,7 +59,8 @@ def configure(c: Config, *, settings_file: Path | None = None, data: Path | None
     _servers(c, settings, folder)
     c.JupyterHub.services = [_dashboards(settings, folder), _overview(settings, folder)]
     for service in c.JupyterHub.services:  # servers get the hub's options from the hub, services do not
-        service["environment"]["JUPYTERHUB_COOKIE_OPTIONS"] = json.dumps(cookie_options(settings.network))
+        if "command" in service:
+            service["environment"]["JUPYTERHUB_COOKIE_OPTIONS"] = json.dumps(cookie_options(settings.network))
     _culling(c, settings, port)
     _metrics(c, folder)
     _pages(c, settings, folder)
@@ -167,16 +168,25 @@ def install_notebooks(folders: tuple[Path, ...], first: str) -> str:
 if [[ -f {opened} ]]; then install_notebooks & else install_notebooks; fi"""
 
 
-def _dashboards(settings: Settings, folder: DataFolder) -> dict[str, Any]:
+def dashboards_settings(settings: Settings, folder: DataFolder) -> DashboardSettings:
+    """What the service of the dashboards is told, by whatever account it runs."""
     chosen = settings.dashboards.model_dump()
     chosen["folders"] = template_folders(settings, folder)
     chosen["extensions"] = settings.dashboards.extensions or ("emkit.server",)
     chosen["announcements"] = folder.overview / ANNOUNCEMENTS
-    account = os.environ.get("EMKIT_DASHBOARDS_ACCOUNT", settings.dashboards_account)
-    if not account and not settings.dashboards.account_note:
+    own = os.environ.get("EMKIT_DASHBOARDS_ACCOUNT", settings.dashboards_account) or settings.dashboards_token_file
+    if settings.one_account and not own and not settings.dashboards.account_note:
         chosen["account_note"] = ONE_ACCOUNT_NOTE
+    return DashboardSettings.model_validate(chosen)
+
+
+def _dashboards(settings: Settings, folder: DataFolder) -> dict[str, Any]:
     service = _service(DASHBOARDS, folder.ports()["dashboards"])
-    service["environment"] = {ENVIRONMENT_VARIABLE: DashboardSettings.model_validate(chosen).model_dump_json()}
+    if settings.dashboards_token_file is not None:  # `emkit-hub dashboards` runs it, under an account of its own
+        del service["command"]
+        return service | {"api_token": apart.token(settings.dashboards_token_file)}
+    service["environment"] = {ENVIRONMENT_VARIABLE: dashboards_settings(settings, folder).model_dump_json()}
+    account = os.environ.get("EMKIT_DASHBOARDS_ACCOUNT", settings.dashboards_account)
     return service | ({"user": account} if account else {})
 
 

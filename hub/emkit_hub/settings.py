@@ -209,6 +209,11 @@ class Settings(BaseModel):
     dashboards_account: str = Field(
         default="", description="Unix account of the dashboards, for a hub run by root; empty: the hub's own."
     )
+    dashboards_token_file: Path | None = Field(
+        default=None,
+        description="For a hub that is not root: `emkit-hub dashboards` runs apart, under an account of its own, and this file "
+        "holds the token (32 characters or more) that only the two accounts may read.",
+    )
 
     @model_validator(mode="after")
     def _something_to_choose(self) -> Self:

@@ -37,7 +37,7 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
         (tmp_path / unit.name).write_text(text)
     done = subprocess.run(["systemd-analyze", "verify", *map(str, tmp_path.iterdir())], capture_output=True, text=True, timeout=120)
     own = [line for line in done.stderr.splitlines() if "emkit" in line]
-    assert len(units) == 4 and done.returncode == 0 and own == [], done.stderr
+    assert len(units) == 5 and done.returncode == 0 and own == [], done.stderr
 
 
 @pytest.mark.hub
