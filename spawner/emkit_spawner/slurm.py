@@ -1,6 +1,7 @@
 """The spawner of a cluster that Slurm schedules: `c.JupyterHub.spawner_class = "emkit-slurm"`."""
 
 import pwd
+import shlex
 from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
@@ -33,9 +34,22 @@ class SlurmSpawner(JobSpawner):
     ).tag(config=True)
     slurm_conf = Unicode(help="Slurm's configuration file, where it is not at its usual place.").tag(config=True)
     tick_s = Float(2.0, help="Seconds for which one squeue answers for the jobs of all users.").tag(config=True)
-    outlook_s = Float(20.0, help="Seconds for which one sinfo, and one test of a start, answer for all users.").tag(config=True)
+    outlook_s = Float(10.0, help="Seconds for which one sinfo, and one test of a start, answer for all users.").tag(config=True)
     startup_poll_interval = Float(0.5, help="Seconds between two looks at a job that starts.").tag(config=True)
     ip = Unicode("0.0.0.0", help="Address the servers listen at, on their nodes.").tag(config=True)
+
+    req_qos = Unicode(help="Quality of service of the jobs.").tag(config=True)
+    req_reservation = Unicode(help="Reservation in which the jobs run.").tag(config=True)
+    req_gres = Unicode(help="Generic resources, as sbatch's --gres takes them.").tag(config=True)
+    req_srun = Unicode(help="What stands before the server's command: srun was batchspawner's default.").tag(config=True)
+
+    def server_command(self) -> list[str]:
+        return [*shlex.split(self.req_srun), *super().server_command()]
+
+    def directives(self) -> str:
+        asked = {"--qos": self.req_qos, "--reservation": self.req_reservation, "--gres": self.req_gres}
+        lines = [f"#SBATCH {name}={value}" for name, value in asked.items() if value]
+        return "\n".join([*lines, *(f"#SBATCH {line}" for line in self.req_options.splitlines() if line.strip())])
 
     @property
     def slurm(self) -> Slurm:

@@ -17,13 +17,13 @@ class Slurm(Commands):
 
     tick_s: float = 2.0  # one squeue answers for so long
     grace_s: float = 90.0  # until a cancelled job is gone: KillWait and an epilogue
-    outlook_s: float = 20.0  # one sinfo, and one test of a shape of jobs
+    outlook_s: float = 10.0  # one sinfo, and one test of a shape of jobs
 
     def __post_init__(self) -> None:
         self.jobs: Shared[Listing] = Shared(lambda: Listing.ask(self), self.tick_s)
         self.free: Shared[dict[str, Free]] = Shared(lambda: nodes.ask(self), self.outlook_s)
         self.tests: SharedByKey[float | str | None] = SharedByKey(self.outlook_s)
-        self.usages: SharedByKey[Usage | None] = SharedByKey(self.outlook_s / 2)
+        self.usages: SharedByKey[Usage | None] = SharedByKey(self.outlook_s)
         self._addresses: dict[str, str] = {}
 
     async def statuses(self, ids: Collection[str]) -> dict[str, Status]:

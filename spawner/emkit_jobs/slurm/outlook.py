@@ -23,7 +23,7 @@ AT_ONCE_S = 60.0  # Slurm's plans are no finer
 PATIENCE_S = 4.0  # of a page
 MOST_TESTS = 4  # of smaller shapes
 ROUND_MB = 256
-STEP = timedelta(minutes=15)  # shorter times are whole numbers of it
+STEPS = (timedelta(hours=1), timedelta(minutes=15))  # shorter times are whole numbers of the first that is under half of them
 # Fields that may become smaller together, the smallest change first
 CHANGES = (
     ("runtime",), ("cpus",), ("memory_mb",), ("gpus",), ("cpus", "memory_mb"), ("cpus", "runtime"), ("memory_mb", "runtime"),
@@ -125,8 +125,10 @@ def smaller(
 
 def _within(room: Room, span_s: float) -> dict[str, int | timedelta]:
     """What a job may have at most in a room that is free for `span_s`."""
-    whole = timedelta(seconds=min(span_s, YEAR_S)) // STEP * STEP
-    return {"cpus": room.cpus, "memory_mb": room.memory_mb // ROUND_MB * ROUND_MB, "gpus": room.gpus, "runtime": whole}
+    longest = timedelta(seconds=min(span_s, YEAR_S))
+    step = next((step for step in STEPS if step < longest / 2), STEPS[-1])
+    memory_mb = room.memory_mb // ROUND_MB * ROUND_MB
+    return {"cpus": room.cpus, "memory_mb": memory_mb, "gpus": room.gpus, "runtime": longest // step * step}
 
 
 def _worth(resources: Resources) -> list[float]:
