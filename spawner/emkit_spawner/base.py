@@ -25,7 +25,7 @@ from jupyterhub import orm
 from jupyterhub.utils import fmt_ip_url, make_ssl_context
 from traitlets import Float, Unicode, default
 
-from emkit_spawner import adoption, certificates, events, metrics, naming, rescue
+from emkit_spawner import adoption, certificates, events, metrics, naming, requested, rescue
 from emkit_spawner.launch import Launch, Limits
 from emkit_spawner.offer import OfferSpawner
 from emkit_spawner.record import Record
@@ -46,8 +46,9 @@ class JobSpawner(OfferSpawner):
 
     batch_script = Unicode(
         SESSION,
-        help="""The job script: a Jinja template. {{command}} is the server's command line; {{prologue}} and {{epilogue}}
-        are the site's text; every other req_NAME trait is {{NAME}}. Values are quoted for the shell, each as one word.""",
+        help="""The job script: a Jinja template. {{command}} (or {{cmd}}) is the server's command line; {{prologue}},
+        {{epilogue}}, {{options}} and {{directives}} are the site's text; every other req_NAME trait is {{NAME}}. Values are quoted
+        for the shell, each as one word.""",
     ).tag(config=True)
 
     batchspawner_singleuser_cmd = Unicode(
@@ -81,6 +82,10 @@ class JobSpawner(OfferSpawner):
         """After a job that ended early: why the scheduler could not begin it in the user's home; empty: that was not the reason."""
         return ""
 
+    def directives(self) -> str:
+        """Lines at the top of the job script, for the scheduler: the site's own text."""
+        return ""
+
     # --- the job
 
     @property
@@ -99,20 +104,18 @@ class JobSpawner(OfferSpawner):
         return {"SHELL": "/bin/bash", **env, **self.resources.environment, **own}
 
     def server_command(self) -> list[str]:
-        return [*shlex.split(self.batchspawner_singleuser_cmd), *self.cmd, *self.get_args()]
+        return [*shlex.split(requested.wrapper(self.batchspawner_singleuser_cmd)), *self.cmd, *self.get_args()]
 
     def job(self) -> Job:
         """The job of this start. StartRefused for a user whose name cannot stand in it."""
         name = naming.job_name(self._secret(), self.user.name, self.name)
         values = self.get_req_subvars()
-        values |= {
-            "prologue": Verbatim(values["prologue"]),
-            "epilogue": Verbatim(values["epilogue"]),
-            "command": self.server_command(),
-        }
+        values |= {name: Verbatim(values[name]) for name in ("prologue", "epilogue", "options")}
+        values |= {"directives": Verbatim(self.directives()), "srun": "", "command": self.server_command()}
+        values["cmd"] = values["command"]  # batchspawner's name for it
         return Job(
             name=name,
-            script=render(self.batch_script, **values),
+            script=render(requested.template(self.batch_script), **values),
             folder=Path(self.req_homedir),
             environment=self.get_env(),
             resources=self.resources,
