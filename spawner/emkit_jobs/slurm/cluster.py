@@ -1,5 +1,6 @@
 """One Slurm, and what is asked of it once for everybody."""
 
+import asyncio
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from emkit_jobs.shared import Shared, SharedByKey
 from emkit_jobs.slurm import nodes
 from emkit_jobs.slurm.commands import NO_SUCH_JOB, CommandError, Commands
 from emkit_jobs.slurm.listing import AT_WORK, ENDED, WAITING, Line, Listing, ended
+
+TESTS_AT_ONCE = 4
 
 
 @dataclass
@@ -24,6 +27,7 @@ class Slurm(Commands):
         self.free: Shared[dict[str, Free]] = Shared(lambda: nodes.ask(self), self.outlook_s)
         self.tests: SharedByKey[float | str | None] = SharedByKey(self.outlook_s)
         self.usages: SharedByKey[Usage | None] = SharedByKey(self.outlook_s)
+        self.testing = asyncio.Semaphore(TESTS_AT_ONCE)  # whoever types fast must not keep Slurm busy
         self._addresses: dict[str, str] = {}
 
     async def statuses(self, ids: Collection[str]) -> dict[str, Status]:

@@ -48,7 +48,8 @@ async def test(slurm: Slurm, command: tuple[str, ...]) -> Answer:
     `command`: sbatch with its options. CommandError when Slurm does not answer.
     """
     try:
-        _, told = await slurm.run_both(*command, text="#!/bin/bash\ntrue\n")
+        async with slurm.testing:
+            _, told = await slurm.run_both(*command, text="#!/bin/bash\ntrue\n")
     except CommandError as error:
         if _SILENT.search(str(error)):
             raise
