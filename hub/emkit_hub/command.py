@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from emkit_hub.backup import BackupError, backup
@@ -75,8 +76,9 @@ def parser() -> argparse.ArgumentParser:
     return new
 
 
-def main() -> int:
-    asked = parser().parse_args()
+def main(words: Sequence[str] | None = None) -> int:
+    """The exit code; `words`: the command line, by default this process's own."""
+    asked = parser().parse_args(words)
     try:
         match asked.command:
             case "check":
