@@ -241,7 +241,8 @@ class NodeProvisioner(KernelProvisionerBase):
     async def _over(self) -> str:
         """Returns when this start cannot succeed any more: why. Meanwhile the user is told what it waits for."""
         began, running_since = time.monotonic(), 0.0
-        while True:
+        while True:  # a job that starts at once needs its processors more than we need an answer: we ask after a moment
+            await asyncio.sleep(LOOK_S if running_since or time.monotonic() - began < ATTENTIVE_S else LOOK_LATER_S)
             assert self.record is not None
             job_id = self.record.job_id
             seen = await self._look()
@@ -260,7 +261,6 @@ class NodeProvisioner(KernelProvisionerBase):
                     return await self._explain(f"The kernel's job has waited for {self.queue_timeout_s / 3600:.3g} h.")
             else:
                 self._tell("unknown", f"The scheduler does not answer; job {job_id} is kept. It said: {seen.reason}")
-            await asyncio.sleep(LOOK_S if running_since or now - began < ATTENTIVE_S else LOOK_LATER_S)
 
     # --- its life
 
