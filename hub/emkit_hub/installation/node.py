@@ -71,7 +71,8 @@ async def trial(
             _hub_or_stand_in(address, settings.network.hub_port or (folder.ports()["hub"] if folder.prepared else 0))
         )
         command = [sys.executable, probe.__file__, str(here / "token"), str(here / "job" / "answer"), address, str(port)]
-        script = render(SESSION, prologue=Verbatim(settings.lab.prologue), epilogue=Verbatim(""), command=command)
+        prologue, nothing = Verbatim(settings.lab.prologue), Verbatim("")
+        script = render(SESSION, directives=nothing, prologue=prologue, epilogue=nothing, command=command)
         resources = Resources(cpus=1, partition=partition)
         began = time.time()
         try:
