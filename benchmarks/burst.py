@@ -3,7 +3,7 @@
     python -m benchmarks.burst [--people 100] [--rounds 5] [--json FILE]
 
 The first two start the same stub server as a process for each person; the third hands out one that is there already, so its time is
-what JupyterHub itself costs: tokens, OAuth clients, its database, the proxy's routes. Interleaved; what counts is the ratio of a round.
+what JupyterHub itself costs: tokens, OAuth clients, its database, the routes. Interleaved; what counts is the ratio of a round.
 """
 
 import argparse
