@@ -62,7 +62,11 @@ def sooner(asked: Resources, instead: Resources) -> str:
     if len(changed) == 1:
         new, _, old = changed[0]
         return f"{new} instead of {old} {'starts' if new in ('1 core', '1 GPU') else 'start'} at once"
-    return f"{' and '.join(new for new, _, _ in changed)} instead of {' and '.join(old for _, old, _ in changed)} start at once"
+    return f"{_listed([new for new, _, _ in changed])} instead of {_listed([old for _, old, _ in changed])} start at once"
+
+
+def _listed(parts: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
 def free(room: Free | None, shape: Resources, now: float) -> str:

@@ -180,7 +180,7 @@ async def test_a_job_that_was_never_started_is_finished_after_a_while(scheduler:
 
 
 async def test_limits_hold(scheduler: LocalScheduler) -> None:
-    resources = Resources(cpus=1, memory_mb=200, runtime=timedelta(seconds=0.5))
+    resources = Resources(cpus=1, memory_mb=200, runtime=timedelta(seconds=4))
     code = (
         "import os, resource; print(len(os.sched_getaffinity(0)), resource.getrlimit(resource.RLIMIT_DATA)[0] // 2**20, flush=True)"
     )
@@ -215,7 +215,9 @@ async def test_log_tail_is_bounded_and_survives_bytes_that_are_no_text(scheduler
 
 async def test_a_job_tells_what_it_uses_and_what_it_has_used(scheduler: LocalScheduler, tmp_path: Path) -> None:
     hold = "x = bytearray(60 * 2**20); x[::4096] = b'1' * len(x[::4096]); print('held', flush=True); input()"
-    script = f'mkfifo {tmp_path}/go; bash -c "for ((i = 0; i < 300000; i++)); do :; done"; {sys.executable} -c "{hold}" < {tmp_path}/go'
+    script = (
+        f'mkfifo {tmp_path}/go; bash -c "for ((i = 0; i < 300000; i++)); do :; done"; {sys.executable} -c "{hold}" < {tmp_path}/go'
+    )
     resources = Resources(cpus=1, memory_mb=4000, runtime=timedelta(minutes=5))
     job_id = await scheduler.submit(job(script, resources=resources))
     assert await scheduler.waiting(job_id) is None
