@@ -25,7 +25,8 @@ from emkit.params import Call, Reads
 from emkit.provenance import Run, fingerprint, size_of, versions, write_record
 from emkit.run.folder import new_run_folder
 from emkit.run.output import journal_of, place, remove, unfinished
-from emkit.run.plan import PeakMemory, Plan, gate
+from emkit.run.plan import PeakMemory, Plan, gate, workers
+from emkit.run.pool import Pool
 from emkit.run.stage import Journal, Stage
 
 P = ParamSpec("P")
@@ -104,13 +105,13 @@ def _begin(call: Call, values: Mapping[str, Any], out: Path | None) -> tuple[Bod
 def _drive(body: Body[Any], planned: Plan, journal: Journal, built: Path | None) -> tuple[Any, Run]:
     """Answer what the body asks for, until it returns."""
     began, memory, answer = datetime.now(UTC), PeakMemory(), None
-    with closing(body):
+    with closing(body), Pool(workers()) as pool:
         try:
             while isinstance(asked := body.send(answer), Stage):
-                answer = journal.execute(asked)
+                answer = journal.execute(asked, pool)
         except StopIteration as end:
             ended = datetime.now(UTC)
-            used = Plan(memory.bytes(), size_of(built) if built else 0, (ended - began).total_seconds())
+            used = Plan(memory.bytes() + pool.peak_bytes, size_of(built) if built else 0, (ended - began).total_seconds())
             return end.value, Run(began, ended, f"planned: {planned}; used: {used}")
     raise TypeError(f"after its Plan a step yields stages, not {asked!r}")
 
