@@ -55,9 +55,10 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def manifest(path: Path) -> str:
-    """A line `digest  name` for each file."""
-    return "".join(f"{_sha256(p)}  {p.relative_to(path).as_posix()}\n" for p in files(path))
+def manifest(path: Path, only: tuple[str, ...] = ()) -> str:
+    """A line `digest  name` for each file, or for those that are named."""
+    chosen = [path / name for name in only] or files(path)
+    return "".join(f"{_sha256(p)}  {p.relative_to(path).as_posix()}\n" for p in chosen)
 
 
 def digest(path: Path) -> str:
@@ -88,8 +89,11 @@ def recorded(out: Path) -> tuple[dict[str, str], dict[str, str]]:
     return {str(Path(unquote(urlparse(k).path))): v for k, v in inputs.items()}, versions
 
 
-def write_record(call: Call, out: Path, built: Path, run: Run) -> None:
-    """In or beside the output, which is still `built` under another name; the metadata file comes last."""
+def write_record(call: Call, out: Path, built: Path, run: Run, only: tuple[str, ...] = ()) -> None:
+    """In or beside the output, which is still `built` under another name; the metadata file comes last.
+
+    `only` names the files of a folder that are the output, where others lie in it too.
+    """
     from rocrate.model import ContextEntity
     from rocrate.rocrate import ROCrate
 
@@ -114,7 +118,7 @@ def write_record(call: Call, out: Path, built: Path, run: Run) -> None:
 
     text(RECIPE, recipe_text(call.absolute()), encodingFormat="application/toml")
     if built.is_dir():
-        listing = manifest(built)
+        listing = manifest(built, only)
         text(MANIFEST, listing, encodingFormat="text/plain", sha256=hashlib.sha256(listing.encode()).hexdigest())
     used = [data(p.absolute().as_uri() + "/" * p.is_dir(), p) for _, p in call.paths(Reads)]
     used += [add(f"#{k}", "PropertyValue", name=k, value=str(v)) for k, v in call.as_json().items()]

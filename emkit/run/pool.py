@@ -143,12 +143,14 @@ class Pool:
         began: dict[Connection[Any, Any], tuple[float, int]] = {}
         while waiting or self.busy:
             while waiting and (self.idle or len(self.busy) < self.size):
-                keys = [waiting.popleft() for _ in range(min(length, -(-len(waiting) // self.size)))]
+                # towards the end one by one, so that none waits behind a slow one while another worker idles
+                keys = [waiting.popleft() for _ in range(max(1, min(length, len(waiting) // (4 * self.size))))]
                 connection = self.idle.pop() if self.idle else self._hire(work.__module__)
                 with suppress(BrokenPipeError, ConnectionResetError):  # it has just died: the answer below says so
                     connection.send((work, {key: tasks[key] for key in keys}))
                 self.busy[connection], began[connection] = keys, (time.monotonic(), len(keys))
-            for connection in wait(list(self.busy), timeout=PERIOD_S):
+            ready = wait(list(self.busy), timeout=PERIOD_S)
+            for connection in [one for one in self.busy if one in ready]:
                 outcome = self._answer(connection)
                 if connection not in self.pids:  # it died: what it had not begun goes back
                     waiting.extendleft(reversed(self.busy.pop(connection)))

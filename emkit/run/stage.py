@@ -57,7 +57,7 @@ class Journal:
         self.found = {(name, key): result for name, key, result in map(json.loads, kept.splitlines()[1:])}
 
     def execute(self, asked: Stage[Any], pool: Pool) -> dict[str, Any]:
-        """Do what is missing; the results of all tasks, in the order of the tasks. Raises once the others are done if one failed."""
+        """Do what is missing; the results of all tasks, in their order. If one fails, the others are done before it raises."""
         from pydantic import TypeAdapter
 
         adapter: TypeAdapter[Any] = TypeAdapter(get_type_hints(asked.work, include_extras=True)["return"])

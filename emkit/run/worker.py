@@ -56,11 +56,11 @@ def nursery(driver: socket.socket) -> None:
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     while True:
-        ready, _, _ = select.select([driver, woken], [], [])
+        ready, _, _ = select.select([driver.fileno(), woken], [], [])
         if woken in ready:
             os.read(woken, LONGEST_MESSAGE)
             _tell_of_the_ended(driver)
-        if driver in ready:
+        if driver.fileno() in ready:
             try:
                 text, descriptors, _, _ = socket.recv_fds(driver, LONGEST_MESSAGE, 1)
             except ConnectionResetError:  # it went without having read all we told

@@ -16,10 +16,11 @@ from emkit import provenance
 from emkit.errors import DataError, EmkitError, ParameterError, PathError, ResourceError
 from emkit.params import Call, Positive, Reads, Unit, Writes
 from emkit.progress import Cancelled, Tick, listening
-from emkit.run.output import _exchange, journal_of, place, unfinished
+from emkit.run.drive import execute
+from emkit.run.output import _exchange, claimed, place, unfinished
 from emkit.run.plan import Plan
 from emkit.run.stage import stage
-from emkit.run.step import Body, bind, execute, plan, plan_of, step
+from emkit.run.step import Body, bind, plan, plan_of, step
 
 JUDGE = Path(__file__).parents[1] / "judges" / "validate_crate.py"
 
@@ -139,6 +140,7 @@ def test_an_output_that_exists_is_kept_until_the_new_one_is_whole(numbers: Path)
 
 
 def test_what_was_done_is_not_done_again(numbers: Path) -> None:
+    (numbers / "n3").unlink()
     os.mkfifo(numbers / "n3")  # whoever reads it waits for ever
     call = bind(double_numbers, numbers, out=Path("a"))
     with listening(stop=lambda: len(done()) == 5), pytest.raises(Cancelled, match="with 1 tasks to do"):
@@ -149,8 +151,6 @@ def test_what_was_done_is_not_done_again(numbers: Path) -> None:
     assert execute(call) == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
     writer.join()
     assert sorted(done()) == [f"n{k}" for k in range(6)]
-    double_numbers(numbers, out=Path("b"))
-    assert provenance.digest(Path("a")) == provenance.digest(Path("b"))
 
 
 def test_other_arguments_or_inputs_start_anew(numbers: Path) -> None:
@@ -163,14 +163,14 @@ def test_other_arguments_or_inputs_start_anew(numbers: Path) -> None:
 
 
 def test_two_runs_onto_one_output(numbers: Path) -> None:
-    with journal_of(Path("a")), pytest.raises(PathError, match="another run is writing a now"):
+    with claimed(Path("a")), pytest.raises(PathError, match="another run is writing a now"):
         double_numbers(numbers, out=Path("a"))
 
 
 def test_what_a_kill_left_between_two_renames_is_put_back(numbers: Path) -> None:
     double_numbers(numbers, out=Path("a"))
     Path("a").rename("replaced-a")
-    with pytest.raises(RuntimeError), journal_of(Path("a")):
+    with pytest.raises(RuntimeError), claimed(Path("a")):
         assert Path("a/n1").read_text() == "2.0"
         raise RuntimeError
 
@@ -194,7 +194,7 @@ def test_exchange_tells_other_troubles(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_any_number_of_threads_gives_the_same(numbers: Path, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
-    monkeypatch.setattr("emkit.run.step.workers", lambda: threads)
+    monkeypatch.setattr("emkit.run.drive.workers", lambda: threads)
     ticks: list[Tick] = []
     with listening(ticks.append):
         double_numbers(numbers, out=Path("a"))
@@ -219,7 +219,11 @@ def test_a_step_that_writes_nothing_leaves_its_record_among_the_runs(numbers: Pa
     monkeypatch.setenv("EMKIT_RUNS_DIR", str(numbers.parent / "runs"))
     assert count_files(numbers) == 6
     (folder,) = Path("runs").iterdir()
-    assert sorted(os.listdir(folder)) == ["manifest.sha256", "recipe.toml", "result.json", "ro-crate-metadata.json"]
+    assert sorted(os.listdir(folder)) == [
+        "events.jsonl", "journal.jsonl", "lock", "manifest.sha256", "recipe.toml", "result.json", "ro-crate-metadata.json",
+        "run.json", "state.json",
+    ]  # fmt: skip
+    assert Path(folder, "manifest.sha256").read_text().split()[1:] == ["result.json"]
     assert (folder / "result.json").read_text() == "6"
     judged = subprocess.run([sys.executable, JUDGE, folder], capture_output=True, text=True)
     assert judged.stdout.startswith("valid"), judged.stdout + judged.stderr
