@@ -3,8 +3,10 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,18 +14,35 @@ if TYPE_CHECKING:
 
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
-    one = commands.add_parser("runs", help="List my runs.", description="List my runs, the newest last. Piped: one plain line a run.")
+    one = commands.add_parser(
+        "runs", help="List my runs.", description="List my runs, the newest last; piped, a plain line for each."
+    )
     one.add_argument("--json", action="store_true", help="all that is known of each, as JSON")
     one.set_defaults(run=runs)
-    for command, text, more, function in (
-        ("watch", "Show how far a run is, until it ends.", "Ends with 130 if the run was cancelled, with its own code if it failed.", watch),
-        ("cancel", "End a run; it can be resumed.", "Ends with 0 once the wish is written down, also while the run is starting.", cancel),
-        ("resume", "Go on with a run: what is done is not done again.", "Of a run that is done it says so, and ends with 0.", resume),
-    ):
-        one = commands.add_parser(command, help=text, description=f"{text} {more}")
-        one.add_argument("name", metavar="RUN", help="an id, the beginning of one, last, or the path of the output")
-        one.set_defaults(run=function)
+    _add(
+        commands,
+        watch,
+        "Show how far a run is, until it ends.",
+        "Ends with 130 if it was cancelled, with its own code if it failed.",
+    )
+    _add(commands, cancel, "End a run; it can be resumed.", "Ends with 0 once the wish is written down.")
+    one = _add(commands, resume, "Go on with a run.", "What is done is not done again; of a run that is done it says so.")
     one.add_argument("--detach", action="store_true", help="leave it to itself")
+    one = commands.add_parser(
+        "verify", help="Check every file of an output against its record.",
+        description="Check every file of an output against its record, chunk by chunk. Ends with 4 if one differs.",
+    )  # fmt: skip
+    one.add_argument("out", type=Path, metavar="OUT", help="an output of emkit, with its record")
+    one.set_defaults(run=verify)
+
+
+def _add(
+    commands: "argparse._SubParsersAction[Any]", function: Callable[[argparse.Namespace], int], text: str, more: str
+) -> argparse.ArgumentParser:
+    one: argparse.ArgumentParser = commands.add_parser(function.__name__, help=text, description=f"{text} {more}")
+    one.add_argument("name", metavar="RUN", help="an id, the beginning of one, last, or the path of the output")
+    one.set_defaults(run=function)
+    return one
 
 
 def runs(given: argparse.Namespace) -> int:
@@ -80,6 +99,16 @@ def resume(given: argparse.Namespace) -> int:
     with heard():
         drive(folder)
     return _told(folder)
+
+
+def verify(given: argparse.Namespace) -> int:
+    from emkit.cli.recipes import heard
+    from emkit.runs import verify
+
+    with heard():
+        found = verify(given.out)
+    print(found)
+    return 0 if found.whole else 4
 
 
 def _told(folder: "RunFolder") -> int:

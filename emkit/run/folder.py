@@ -139,7 +139,7 @@ class RunFolder:
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         if not take(descriptor):
             os.close(descriptor)
-            raise PathError(f"Run {self.id} is being driven already. Watch it: emkit watch {self.id}. Or end it: emkit cancel {self.id}")
+            raise PathError(f"Run {self.id} is driven already: emkit watch {self.id} shows it, emkit cancel {self.id} ends it.")
         return descriptor
 
     @contextmanager

@@ -14,13 +14,14 @@ import inspect
 from collections.abc import Callable
 from contextlib import closing
 from functools import wraps
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast, get_args
 
 from emkit.errors import ParameterError
 from emkit.params import Call
 from emkit.run.drive import Body, execute, opened
 from emkit.run.plan import Plan
+
+__all__ = ["Body", "bind", "plan", "plan_of", "step"]
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -97,11 +97,13 @@ def test_a_killed_run_is_told_from_a_living_one_and_resumed_detached(run: RunFol
 
 
 def test_two_drivers_are_one_too_many(run: RunFolder) -> None:
-    at_work(run)
+    driver = at_work(run)
+    os.kill(driver, signal.SIGSTOP)  # so that it cannot be done in between
     second = emkit("resume", run.id)
     assert second.returncode == 3 and "another run is writing" in second.stderr
     third = emkit(*PHANTOM, "-o", "sections", "--overwrite")
     assert third.returncode == 3 and "another run is writing" in third.stderr
+    os.kill(driver, signal.SIGCONT)
     assert until(run, State.DONE, State.FAILED) is State.DONE
 
 
@@ -126,3 +128,31 @@ def test_a_run_that_is_none(run: RunFolder, name: str) -> None:
         assert refused.returncode == 3 and "none of the 1 runs" in refused.stderr and "emkit runs" in refused.stderr
     else:
         assert find_run(name) == run  # the beginning of the only one
+
+
+def test_every_damage_is_found() -> None:
+    assert emkit("make-phantom", "-o", "sections", "--sections", "4", "--size-px", "64").returncode == 0
+    whole = emkit("verify", "sections")
+    assert whole.returncode == 0 and "whole, 5 files" in whole.stdout
+    first, second, third, _ = sorted(Path("sections").glob("*.tif"))
+    content = bytearray(first.read_bytes())
+    content[len(content) // 2] ^= 1
+    first.write_bytes(content)
+    second.write_bytes(second.read_bytes()[:-1])
+    third.unlink()
+    Path("sections/more").touch()
+    told = emkit("verify", "sections")
+    assert told.returncode == 4
+    assert told.stdout.splitlines() == [
+        "sections: 4 of 6 files are not what their record says.",
+        "  more: not of this run", f"  {first.name}: damaged", f"  {second.name}: damaged", f"  {third.name}: missing",
+    ]  # fmt: skip
+
+
+def test_a_manifest_that_was_changed_proves_nothing() -> None:
+    assert emkit("make-phantom", "-o", "sections", "--sections", "2", "--size-px", "64").returncode == 0
+    listing = Path("sections/manifest.sha256")
+    listing.write_text(listing.read_text().replace("a", "b"))
+    told = emkit("verify", "sections")
+    assert told.returncode == 4 and "nothing can be checked" in told.stderr
+    assert emkit("verify", ".").returncode == 3
