@@ -47,8 +47,8 @@ def run_console(example: Example) -> str | None:
 def look_up_options(example: Example) -> str | None:
     for line in filter(None, example.parsed.replace("\\\n", "").splitlines()):
         program, *words = shlex.split(line, comments=True)
-        if program == "emkit" or program.startswith("scripts/"):
-            command = [program, words[0]] if program == "emkit" else [str(ROOT / program)]
+        if program in ("emkit", "emkit-hub") or program.startswith("scripts/"):
+            command = [str(ROOT / program)] if program.startswith("scripts/") else [program, words[0]]
             asked = subprocess.run([*command, "--help"], text=True, capture_output=True)
             unknown = {word for word in words if word.startswith("--") and word not in asked.stdout}
             if asked.returncode or unknown:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from emkit_hub import proxy
 from emkit_hub.accounts import dashboards_account
-from emkit_hub.check import CHROMIUM_FLAGS, NOTEBOOK, VIEWER_READY
-from emkit_hub.config import DASHBOARDS_PATH, template_folders
+from emkit_hub.check.doors import NOTEBOOK
+from emkit_hub.check.pages import CHROMIUM_FLAGS, VIEWER_READY
+from emkit_hub.config import DASHBOARDS_PATH, OVERVIEW_PATH, template_folders
 from emkit_hub.data_folder import DataFolder, free_ports
 from emkit_hub.running import RunningHub
 from emkit_hub.settings import Settings
@@ -22,6 +23,20 @@ COLOURS = 256  # of a picture's palette: a third of the bytes, and nobody sees i
 LARGEST_PX = (1000, 1000)
 PATIENCE_MS = 60_000
 VIEWER = "iframe[title='Neuroglancer viewer']"
+
+SHORT_SESSIONS = """
+[profiles.machine]
+title = "This machine"
+cpus = 2
+memory_mb = 4096
+runtime = "12"
+
+[lab]
+notebook = ""
+
+[dashboards]
+pool = 0
+"""
 
 Save = Callable[[str, bytes], None]
 
@@ -40,7 +55,7 @@ async def owner(hub: RunningHub, browser: Browser, save: Save) -> None:
     page = await enter(hub, browser, "owner", hub.folder.owner_password)
     save("login", await page.screenshot())
     await page.click("#login_submit")
-    await page.wait_for_url("**/hub/home")
+    await page.wait_for_url("**/services/overview/")
     save("home", await page.screenshot())
     await page.goto(f"{hub.url}/hub/spawn/owner")
     await page.locator("form").last.wait_for()
@@ -90,6 +105,24 @@ async def guest(hub: RunningHub, browser: Browser, save: Save) -> None:
     await page.context.close()
 
 
+async def session(hub: RunningHub, browser: Browser, save: Save) -> None:
+    """A session with a time limit, near its end."""
+    page = await enter(hub, browser, "owner", hub.folder.owner_password)
+    await page.click("#login_submit")
+    await page.wait_for_url(f"**{OVERVIEW_PATH}")
+    await page.goto(f"{hub.url}/hub/spawn/owner")
+    await page.locator("form [type=submit]").last.click()
+    await page.wait_for_url("**/lab**")
+    status = page.locator(".emkit-session-item")
+    await status.get_by_text("CPU").wait_for()
+    await page.locator(".Toastify__toast").get_by_text("This session ends").wait_for()
+    await page.locator(".Toastify--animate").first.wait_for(state="detached")
+    save("session-status", await page.screenshot(clip={"x": 0, "y": 460, "width": 1200, "height": 300}))
+    await status.click()
+    save("session-dialog", await page.locator("dialog.jp-Dialog .jp-Dialog-content").screenshot())
+    await page.context.close()
+
+
 async def take(folder: Path) -> None:
     def save(name: str, png: bytes) -> None:
         file, whole = folder / f"{name}.png", Image.open(BytesIO(png)).convert("RGB")
@@ -106,6 +139,16 @@ async def take(folder: Path) -> None:
             browser = await playwright.chromium.launch(executable_path=os.environ.get("EMKIT_BROWSER"), args=CHROMIUM_FLAGS)
             await owner(hub, browser, save)
             await guest(hub, browser, save)
+            await browser.close()
+
+    with tempfile.TemporaryDirectory() as data:
+        kept = DataFolder(Path(data) / "data")
+        kept.prepare()
+        (Path(data) / "site.toml").write_text(SHORT_SESSIONS)
+        environment = {"EMKIT_SETTINGS": str(Path(data) / "site.toml")}
+        async with RunningHub(kept, free_ports(1)[0], environment=environment) as hub, async_playwright() as playwright:
+            browser = await playwright.chromium.launch(executable_path=os.environ.get("EMKIT_BROWSER"), args=CHROMIUM_FLAGS)
+            await session(hub, browser, save)
             await browser.close()
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 from tests.campaign import EXAMPLES, SAMPLE, Report
+from tests.faults.comparison import Comparison
 
 # A shared machine with two cores is slow at random moments: a deadline per example would fail the machine, not the code.
 settings.register_profile("sample", deadline=None, max_examples=SAMPLE, derandomize=True)
@@ -16,12 +17,15 @@ settings.register_profile("campaign", deadline=None, max_examples=EXAMPLES)
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--campaign", action="store_true", help="run the long campaigns whole instead of a seeded sample of them")
     parser.addoption("--campaign-report", type=Path, metavar="FILE", help="write what came of it, room by room, as JSON")
+    parser.addoption("--faults-report", type=Path, metavar="FILE", help="write what came of each fault for each spawner, as JSON")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("campaign" if config.getoption("--campaign") else "sample")
     if file := config.getoption("--campaign-report"):
         config.pluginmanager.register(Report(file.absolute()))
+    if file := config.getoption("--faults-report"):
+        config.pluginmanager.register(Comparison(file.absolute()))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -67,6 +67,10 @@ class AccountAuthenticator(PAMAuthenticator):
             return None
         return {"name": name, "groups": [MEMBERS, *await asyncio.to_thread(unix_groups, name)]}
 
+    def system_user_exists(self, user: User) -> bool:
+        """A guest has no account, and needs none."""
+        return user.name.startswith(GUEST) or bool(super().system_user_exists(user))
+
     async def check_allowed(self, username: str, authentication: dict[str, Any] | None = None) -> bool:
         if authentication is not None and GUESTS in authentication["groups"]:
             return True

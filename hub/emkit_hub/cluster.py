@@ -56,8 +56,9 @@ MessageTimeout=5
 DefMemPerCPU=512
 SlurmdParameters=config_overrides
 {nodes}
-PartitionName=main Nodes=em[1-3] Default=YES MaxTime=01:00:00 DefaultTime=00:10:00 State=UP
+PartitionName=main Nodes=em[1-3] Default=YES MaxTime=08:00:00 DefaultTime=00:10:00 State=UP
 PartitionName=closed Nodes=em1 State=DOWN
+{lines}
 """
 
 
@@ -66,12 +67,13 @@ class ClusterError(RuntimeError):
 
 
 class Cluster:
-    """`environment`: what Slurm's commands need to reach it. `daemons`: those that live, by name."""
+    """`lines`: more of its configuration. `environment`: what Slurm's commands need to reach it. `daemons`: those that live."""
 
-    def __init__(self, folder: Path, *, min_job_age_s: int = 300) -> None:
+    def __init__(self, folder: Path, *, min_job_age_s: int = 300, lines: str = "") -> None:
         self.folder, self.environment = folder, {"SLURM_CONF": str(folder / "slurm.conf")}
         for name in ("munge", "state", *(f"spool/{node}" for node in NODES)):
             (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / "state").chmod(0o700)  # holds the jobs' environments, tokens too
         self.daemons = self._living()
         if self.daemons:
             return  # they know the ports that stand in their configuration
@@ -81,8 +83,8 @@ class Cluster:
             + (f" Gres=gpu:{len(GPU_FILES)}" if name == GPU_NODE else "")
             for name, port in zip(NODES, ports[1:], strict=True)
         )
-        text = CONFIG.format(folder=folder, host=socket.gethostname(), ports=ports, nodes=nodes, min_job_age_s=min_job_age_s)
-        (folder / "slurm.conf").write_text(text)
+        values = {"folder": folder, "host": socket.gethostname(), "ports": ports, "nodes": nodes, "min_job_age_s": min_job_age_s}
+        (folder / "slurm.conf").write_text(CONFIG.format(**values, lines=lines))
         (folder / "gres.conf").write_text("".join(f"NodeName={GPU_NODE} Name=gpu File={file}\n" for file in GPU_FILES))
 
     def start(self) -> None:

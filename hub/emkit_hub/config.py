@@ -6,25 +6,41 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from jupyterhub.scopes import get_scopes_for
 from traitlets.config import Config
 
 from emkit_hub.authentication import configure_logins
 from emkit_hub.authenticator import MEMBERS
+from emkit_hub.culling import ENVIRONMENT_VARIABLE as CULLING_VARIABLE
+from emkit_hub.culling import SCOPES as CULLING_SCOPES
+from emkit_hub.culling import Culling
 from emkit_hub.dashboards.settings import ENVIRONMENT_VARIABLE, DashboardSettings
 from emkit_hub.data_folder import DataFolder
-from emkit_hub.settings import Settings, SettingsError
+from emkit_hub.overview import routes
+from emkit_hub.overview import settings as overview
+from emkit_hub.overview.announcements import FILE_NAME as ANNOUNCEMENTS
+from emkit_hub.overview.announcements import Announcements
+from emkit_hub.overview.runs import FOLDER_NAME as RUNS
+from emkit_hub.overview.runs import PostedRuns
+from emkit_hub.settings import NetworkSettings, Settings, SettingsError
 
 HOST = "127.0.0.1"
 DASHBOARDS = "dashboards"
 DASHBOARDS_PATH = f"/services/{DASHBOARDS}/"
+CULLING = "culling"
+METRICS = "prometheus"
+OVERVIEW = "overview"
+OVERVIEW_PATH = f"/services/{OVERVIEW}/"
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"  # the curated ones, in a checkout
 LAB_CONFIG = Path(__file__).parent / "lab_config"  # no question about news from the internet at every first start
 ONE_ACCOUNT_NOTE = "One-account mode: servers and dashboards share this hub's Unix account, so only its owner may have a server."
 
 # Redefining JupyterHub's role `user` takes everything away from everybody but admins; without the two `read:` scopes no login
 # to a service succeeds.
-GUEST_SCOPES = [f"access:services!service={DASHBOARDS}", "read:users:name!user", "read:users:groups!user"]
-MEMBER_SCOPES = ["self", f"access:services!service={DASHBOARDS}"]
+ACCESS = [f"access:services!service={name}" for name in (DASHBOARDS, OVERVIEW)]
+GUEST_SCOPES = [*ACCESS, "read:users:name!user", "read:users:groups!user"]
+MEMBER_SCOPES = ["self", *ACCESS]
+OVERVIEW_SCOPES = ["read:servers"]
 
 
 def configure(c: Config, *, settings_file: Path | None = None, data: Path | None = None, port: int | None = None) -> None:
@@ -34,12 +50,15 @@ def configure(c: Config, *, settings_file: Path | None = None, data: Path | None
     """
     settings, folder = site(settings_file, data)
     folder.prepare()
-    _hub(c, settings, folder, port if port is not None else int(os.environ.get("EMKIT_PORT", settings.network.port)))
+    port = port if port is not None else int(os.environ.get("EMKIT_PORT", settings.network.port))
+    _hub(c, settings, folder, port)
     configure_logins(c, settings, folder)
     _roles(c, settings)
     _servers(c, settings, folder)
-    _dashboards(c, settings, folder)
-    _pages(c, settings)
+    c.JupyterHub.services = [_dashboards(settings, folder), _overview(settings, folder)]
+    _culling(c, settings, port)
+    _metrics(c, folder)
+    _pages(c, settings, folder)
 
 
 def site(settings_file: Path | None = None, data: Path | None = None) -> tuple[Settings, DataFolder]:
@@ -54,13 +73,17 @@ def site(settings_file: Path | None = None, data: Path | None = None) -> tuple[S
     return settings, DataFolder(found)
 
 
+def database_url(settings: Settings, folder: DataFolder) -> str:
+    return settings.database or f"sqlite:///{folder.database}"
+
+
 def _hub(c: Config, settings: Settings, folder: DataFolder, port: int) -> None:
     network, ports = settings.network, folder.ports()
     c.JupyterHub.bind_url = f"{'https' if network.certificate else 'http'}://{network.listen}:{port}"
     c.JupyterHub.hub_bind_url = network.hub_url(ports["hub"])
     if network.public_url:
         c.JupyterHub.public_url = network.public_url
-    c.JupyterHub.db_url = settings.database or f"sqlite:///{folder.database}"
+    c.JupyterHub.db_url = database_url(settings, folder)
     c.JupyterHub.cookie_secret_file = str(folder.secret_file("cookie-secret"))
     # The proxy stands apart from the hub, and servers are nobody's children: a hub that ends takes neither with it.
     c.ConfigurableHTTPProxy.should_start = False
@@ -69,6 +92,15 @@ def _hub(c: Config, settings: Settings, folder: DataFolder, port: int) -> None:
     c.JupyterHub.cleanup_proxy = False
     c.JupyterHub.cleanup_servers = False
     c.JupyterHub.init_spawners_timeout = 3  # a server that is still starting reports to a hub that listens
+    # For the hub's own pages; cookies of servers and services follow them
+    headers = {"Referrer-Policy": "same-origin", "X-Content-Type-Options": "nosniff"}
+    c.JupyterHub.tornado_settings = {"cookie_options": cookie_options(network), "headers": headers}
+
+
+def cookie_options(network: NetworkSettings) -> dict[str, object]:
+    """Secure wherever people come by TLS: the proxy cannot tell when a web server ends it before."""
+    tls = network.certificate is not None or network.public_url.startswith("https://")
+    return {"samesite": "Lax", **({"secure": True} if tls else {})}
 
 
 def _roles(c: Config, settings: Settings) -> None:
@@ -76,20 +108,24 @@ def _roles(c: Config, settings: Settings) -> None:
     guests = settings.login.method == "passwords" or settings.login.workshop
     user = {"name": "user", "description": "whoever logs in", "scopes": GUEST_SCOPES if guests else MEMBER_SCOPES}
     member = {"name": "member", "description": "an account of this host", "scopes": MEMBER_SCOPES, "groups": [MEMBERS]}
-    c.JupyterHub.load_roles = [user, member] if settings.login.method == "pam" else [user]
+    service = {"name": OVERVIEW, "description": "the first page after login", "scopes": OVERVIEW_SCOPES, "services": [OVERVIEW]}
+    c.JupyterHub.load_roles = [user, service, *([member] if settings.login.method == "pam" else [])]
     c.JupyterHub.default_url = _first_page
 
 
 def _first_page(handler: Any) -> str:
-    """Where a login leads: who may have a server to the home page, a guest to the dashboards."""
+    """Where a login leads: who may have a server to the overview, a guest to the dashboards."""
     if handler.current_user is None:
         return ""  # JupyterHub's own way: the login page
-    return str(handler.hub.base_url) + "home" if {"servers", "admin-ui"} & set(handler.parsed_scopes) else DASHBOARDS_PATH
+    held = {scope.partition("!")[0] for scope in get_scopes_for(handler.current_user)}  # at a login, the handler's are nobody's yet
+    return OVERVIEW_PATH if {"servers", "admin-ui"} & held else DASHBOARDS_PATH
 
 
 def _servers(c: Config, settings: Settings, folder: DataFolder) -> None:
     home = str(settings.lab.home or (folder.home if settings.one_account else ""))  # empty: each account's own
     c.JupyterHub.spawner_class = settings.spawner
+    c.JupyterHub.allow_named_servers = settings.named_servers > 0
+    c.JupyterHub.named_server_limit_per_user = settings.named_servers
     c.JobSpawner.profiles = {name: profile.model_dump() for name, profile in settings.profiles.items()}
     c.JobSpawner.home_folder = home
     c.JobSpawner.req_prologue = (
@@ -125,28 +161,67 @@ def install_notebooks(folders: tuple[Path, ...], first: str) -> str:
 if [[ -f {opened} ]]; then install_notebooks & else install_notebooks; fi"""
 
 
-def _dashboards(c: Config, settings: Settings, folder: DataFolder) -> None:
+def _dashboards(settings: Settings, folder: DataFolder) -> dict[str, Any]:
     chosen = settings.dashboards.model_dump()
     chosen["folders"] = template_folders(settings, folder)
     chosen["extensions"] = settings.dashboards.extensions or ("emkit.server",)
     account = os.environ.get("EMKIT_DASHBOARDS_ACCOUNT", settings.dashboards_account)
     if not account and not settings.dashboards.account_note:
         chosen["account_note"] = ONE_ACCOUNT_NOTE
-    service: dict[str, Any] = {
-        "name": DASHBOARDS,
-        "url": f"http://{HOST}:{folder.ports()['dashboards']}",
-        # without pdeathsig a killed hub leaves it behind, and the next hub finds its port taken
-        "command": ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "emkit_hub.dashboards"],
-        "environment": {ENVIRONMENT_VARIABLE: DashboardSettings.model_validate(chosen).model_dump_json()},
-        "oauth_no_confirm": True,
-        "display": False,
+    service = _service(DASHBOARDS, folder.ports()["dashboards"])
+    service["environment"] = {ENVIRONMENT_VARIABLE: DashboardSettings.model_validate(chosen).model_dump_json()}
+    return service | ({"user": account} if account else {})
+
+
+def _overview(settings: Settings, folder: DataFolder) -> dict[str, Any]:
+    site = overview.Service(
+        site=settings.overview,
+        folder=folder.overview,
+        title=settings.title,
+        dashboards_url=DASHBOARDS_PATH,
+        named_servers=settings.named_servers > 0,
+        announcement=settings.announcement,
+    )
+    return _service(OVERVIEW, folder.ports()["overview"]) | {
+        "environment": {overview.ENVIRONMENT_VARIABLE: site.model_dump_json()},
+        # what a visit may do, of what its user may: stop an own server, and see the parts for admins
+        "oauth_client_allowed_scopes": ["delete:servers!user", "admin-ui"],
     }
-    if account:
-        service["user"] = account
-    c.JupyterHub.services = [service]
 
 
-def _pages(c: Config, settings: Settings) -> None:
+def _service(name: str, port: int | None = None) -> dict[str, Any]:
+    """A process that the hub starts; with a port, people visit it."""
+    visited = {} if port is None else {"url": f"http://{HOST}:{port}", "oauth_no_confirm": True, "display": False}
+    return visited | {
+        "name": name,
+        # without pdeathsig a killed hub leaves it behind, and the next hub finds its port taken
+        "command": ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", f"emkit_hub.{name}"],
+    }
+
+
+def _culling(c: Config, settings: Settings, port: int) -> None:
+    """Adds the service that stops servers nobody uses, where a site has such limits."""
+    network = settings.network
+    here = HOST if network.listen in ("", "0.0.0.0", "::") else network.listen
+    chosen = Culling.of(settings, network.public_url.rstrip("/") if network.certificate else f"http://{here}:{port}")
+    if chosen is None:
+        return
+    service = _service(CULLING) | {"environment": {CULLING_VARIABLE: chosen.model_dump_json()}}
+    c.JupyterHub.services = [*c.JupyterHub.services, service]
+    role = {"name": CULLING, "description": "stops servers that nobody uses", "scopes": CULLING_SCOPES, "services": [CULLING]}
+    c.JupyterHub.load_roles = [*c.JupyterHub.load_roles, role]
+
+
+def _metrics(c: Config, folder: DataFolder) -> None:
+    """Who may read /hub/metrics: admins, and a Prometheus that holds the token of this service."""
+    c.JupyterHub.services = [*c.JupyterHub.services, {"name": METRICS, "api_token": folder.metrics_token, "display": False}]
+    role = {"name": METRICS, "description": "reads the hub's metrics", "scopes": ["read:metrics"], "services": [METRICS]}
+    c.JupyterHub.load_roles = [*c.JupyterHub.load_roles, role]
+
+
+def _pages(c: Config, settings: Settings, folder: DataFolder) -> None:
+    announcements = Announcements(folder.overview / ANNOUNCEMENTS)
+    routes.install(announcements, PostedRuns(folder.overview / RUNS, settings.overview.keep_runs_s))
     c.JupyterHub.template_paths = [str(Path(__file__).parent / "templates")]
     c.JupyterHub.template_vars = {
         "site_title": settings.title,
@@ -155,5 +230,7 @@ def _pages(c: Config, settings: Settings) -> None:
         "login_method": settings.login.method,
         "workshop": settings.login.workshop,
         "dashboards_url": DASHBOARDS_PATH,
+        "overview_url": OVERVIEW_PATH,
+        "announcements": lambda user: announcements.current(),
         "announcement": settings.announcement,
     }

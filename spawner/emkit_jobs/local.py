@@ -1,6 +1,6 @@
 """The scheduler of a machine that has none: a job is a session of processes and a folder.
 
-    JOBS/NAME/script  pid  exit  log  cancelled        (0700; the log 0600)
+    JOBS/NAME/script  asked  pid  exit  times  peak  log  cancelled        (0700; the log 0600)
 
 The job's first process writes its number and start time itself (`pid`) and, at the end, the exit code (`exit`), so nothing is
 lost when the hub is killed at any moment; a later one reads the folder. Jobs run under the caller's own account.
@@ -8,18 +8,22 @@ The limits are real: processors by affinity, time by `timeout`, memory by RLIMIT
 """
 
 import asyncio
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
-from emkit_jobs import processes
+from emkit_jobs import machine, processes
 from emkit_jobs.profiles import Resources
-from emkit_jobs.scheduler import JOB_VARIABLE, Job, SchedulerError, State, Status
+from emkit_jobs.scheduler import JOB_VARIABLE, Asked, Free, Job, Outlook, Queue, SchedulerError, State, Status, Usage, Waiting
+from emkit_jobs.shared import Shared
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 TIMED_OUT = 124  # exit code of timeout(1)
@@ -27,6 +31,8 @@ STARTS_WITHIN_S = 10.0  # a folder older than this whose job no process carries:
 KEPT_DAYS = 14  # folders of finished jobs
 TAIL_BYTES = 4000
 _TICK_S = 0.05
+_LOOK_S = 0.2  # over which a core's idleness is measured
+_NO_GPUS = "{} GPUs were asked for, but the local scheduler has none: ask for gpus = 0."
 
 # $1 the job's folder, then the command that sets its limits. Waits for the script even when told to stop, to write its exit code.
 _RUNNER = r"""
@@ -37,6 +43,7 @@ echo "$$ ${fields[19]} $(< /proc/sys/kernel/random/boot_id)" > "$folder/pid.new"
 [[ -e $folder/cancelled ]] && exit
 "$@" "$folder/script"
 code=$?
+times > "$folder/times"
 echo "$code" > "$folder/exit.new" && mv "$folder/exit.new" "$folder/exit"
 """
 
@@ -52,7 +59,7 @@ class LocalScheduler:
         if not NAME.fullmatch(job.name):
             raise SchedulerError(f"{job.name!r} cannot name a job: letters, digits, dot, dash and underscore only, at most 128.")
         if job.resources.gpus:
-            raise SchedulerError(f"{job.resources.gpus} GPUs were asked for, but the local scheduler has none: ask for gpus = 0.")
+            raise SchedulerError(_NO_GPUS.format(job.resources.gpus))
         await asyncio.to_thread(self._start, job)
         return job.name
 
@@ -64,6 +71,7 @@ class LocalScheduler:
             folder.mkdir(mode=0o700)
             (folder / "script").touch(mode=0o700)
             (folder / "script").write_text(job.script)
+            (folder / "asked").write_text(json.dumps(asdict(_asked(job.resources))))
             log = os.open(folder / "log", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
         except OSError as error:
             raise SchedulerError(f"The job's folder {folder} cannot be made: {error}.") from error
@@ -143,11 +151,79 @@ class LocalScheduler:
         names = [folder.name for folder in self.folder.iterdir() if folder.name.startswith(prefix)]
         return {name: name for name in names if self._status(name).state is not State.FINISHED}
 
+    async def waiting(self, job_id: str) -> Waiting | None:
+        return None  # a job starts at once
+
+    async def ends_at(self, job_id: str) -> float | None:
+        used = await self.usage(job_id)
+        return None if used is None else used.ends_at
+
+    async def usage(self, job_id: str) -> Usage | None:
+        return await asyncio.to_thread(self._usage, job_id) if NAME.fullmatch(job_id) else None
+
+    def _usage(self, job_id: str) -> Usage | None:
+        folder = self.folder / job_id
+        try:
+            asked = Asked(**json.loads((folder / "asked").read_text()))
+            began = (folder / "pid").stat().st_mtime
+            peak_mb = float((folder / "peak").read_text()) if (folder / "peak").exists() else None
+            if (folder / "exit").exists():
+                elapsed_s, cpu_s = (folder / "exit").stat().st_mtime - began, _cpu_s((folder / "times").read_text())
+                return Usage(elapsed_s, cpu_s, peak_mb, None, None, asked, None)
+            leader = processes.Identity.read(folder / "pid")
+            pids = processes.carrying(job_id) | (leader.session() if leader is not None else set())
+            if not pids:
+                return None  # killed with all its processes: nobody has counted
+            cpu_s, memory_mb = machine.use(pids)
+            if memory_mb > (peak_mb or 0.0):
+                peak_mb = memory_mb
+                (folder / "peak").write_text(f"{peak_mb:.1f}")
+        except (OSError, ValueError):
+            return None  # not started yet, or pruned
+        ends_at = None if asked.runtime_s is None else began + asked.runtime_s
+        return Usage(time.time() - began, cpu_s, peak_mb, None, None, asked, ends_at)
+
+    async def free(self) -> Mapping[str, Free]:
+        return await _machine().get() or {}
+
+    async def queue(self) -> Queue:
+        running = await self.find("")
+        return Queue(0, len(running), time.time())
+
+    async def outlook(self, resources: Resources, movable: Collection[str] = ()) -> Outlook:
+        refused = _NO_GPUS.format(resources.gpus) if resources.gpus else ""
+        return Outlook(None if refused else time.time(), time.time(), refused)
+
+    async def starts_at(self, resources: Resources) -> float | None:
+        return (await self.outlook(resources)).starts_at
+
     def _prune(self) -> None:
         oldest = time.time() - KEPT_DAYS * 86400
         for folder in self.folder.iterdir():
             if folder.is_dir() and folder.stat().st_mtime < oldest and self._status(folder.name).state is State.FINISHED:
                 shutil.rmtree(folder)
+
+
+@cache
+def _machine() -> Shared[dict[str, Free]]:
+    """One look at the machine for everybody."""
+
+    async def look() -> dict[str, Free]:
+        before = machine.core_times()
+        await asyncio.sleep(_LOOK_S)
+        return {"": machine.free(before)}
+
+    return Shared(look, keep_s=5.0)
+
+
+def _asked(resources: Resources) -> Asked:
+    runtime_s = None if resources.runtime is None else resources.runtime.total_seconds()
+    return Asked(resources.cpus, resources.memory_mb, resources.gpus, runtime_s)
+
+
+def _cpu_s(times: str) -> float:
+    """Processor time of all children, from what bash's `times` prints: its own, then theirs, each user and system."""
+    return sum(60 * float(minutes) + float(seconds) for minutes, seconds in re.findall(r"(\d+)m([\d.]+)s", times)[2:])
 
 
 def _limits(resources: Resources) -> list[str]:

@@ -5,7 +5,7 @@ cannot pass for a default. `None` means: whatever the scheduler gives.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Annotated
 
@@ -69,6 +69,7 @@ class Profile(Resources):
     title: str
     description: str = ""
     limits: Limits = Limits()
+    groups: tuple[str, ...] = ()  # of the hub: only their members are offered it; empty: everybody
     idle: Runtime | None = None  # a server that did nothing for so long is stopped; None: what the site says, zero: never
     age: Runtime | None = None  # a server is stopped so long after its start; None and zero as above
 
@@ -81,6 +82,7 @@ class Request(_Frozen):
     memory_mb: PositiveInt | None = None
     hours: Annotated[float, Field(gt=0, le=24 * 366)] | None = None
     gpus: Annotated[int, Field(ge=0)] | None = None
+    rescue: bool = False  # start without the user's own settings
 
     @classmethod
     def read(cls, options: Mapping[str, object]) -> "Request":
@@ -100,6 +102,11 @@ class Request(_Frozen):
         runtime = None if self.hours is None else timedelta(hours=self.hours)
         values = {"cpus": self.cpus, "memory_mb": self.memory_mb, "runtime": runtime, "gpus": self.gpus}
         return {name: value for name, value in values.items() if value is not None}
+
+
+def offered(profiles: Mapping[str, Profile], groups: Collection[str]) -> dict[str, Profile]:
+    """The profiles that a member of these groups may choose from."""
+    return {name: profile for name, profile in profiles.items() if not profile.groups or set(profile.groups) & set(groups)}
 
 
 def grant(profiles: Mapping[str, Profile], request: Request) -> Resources:

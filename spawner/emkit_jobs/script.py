@@ -16,14 +16,25 @@ class Verbatim(str):
     """Shell text written by the site's administrator: goes into the script unquoted."""
 
 
-# The command's end must not skip the epilogue, and a polite stop (TERM) has to reach both.
+# The command's end must not skip the epilogue, and a polite stop (TERM) has to reach both. A server that fails by itself soon after
+# its start gets a second try, which its first process makes without the user's own settings (`emkit_spawner.rescue`).
 SESSION = """\
 #!/bin/bash
 set -euo pipefail
-trap 'echo "The job was asked to stop." >&2' TERM
+stopped=
+trap 'stopped=1; echo "The job was asked to stop." >&2' TERM
+EMKIT_SCRATCH=$(mktemp --directory --tmpdir emkit-XXXXXXXX || mktemp --directory --tmpdir=/dev/shm emkit-XXXXXXXX)
+export EMKIT_SCRATCH
+trap 'rm -rf "$EMKIT_SCRATCH"' EXIT
 {{ prologue }}
 status=0
+SECONDS=0
 {{ command }} || status=$?
+if [[ -z $stopped && $status -gt 0 && $status -lt 126 && $SECONDS -lt 120 && -z ${EMKIT_RESCUE:-} ]]; then
+    code=$status
+    status=0
+    EMKIT_FAILED=$code PYTHONNOUSERSITE=1 {{ command }} || status=$?
+fi
 {{ epilogue }}
 exit "$status"
 """

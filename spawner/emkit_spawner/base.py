@@ -4,45 +4,45 @@
 jobs go through an adapter of `emkit_jobs`, and the only thing a job reports is its port (`emkit_spawner.report`).
 
 The job's name is in the hub's database before the job exists, its id right after. So a hub that is killed at any moment finds
-its jobs again: it adopts what runs and cancels what no server owns. A server is dead only when the scheduler says so.
+its jobs again: it adopts what runs or waits (`get_url`) and cancels what no server owns (`sweep`). A server is dead only when the
+scheduler says so.
 """
 
 import asyncio
-import hashlib
-import re
-import secrets
 import shlex
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 from batchspawner import BatchSpawnerBase
-from emkit_jobs.profiles import Profile, Request, RequestError, Resources, grant
-from emkit_jobs.scheduler import Job, Scheduler, SchedulerError, State, Status
+from emkit_jobs.profiles import Profile, Request, RequestError, Resources, offered
+from emkit_jobs.scheduler import Job, Scheduler, SchedulerError, State, Status, Usage
 from emkit_jobs.script import SESSION, Verbatim, render
 from jupyterhub import orm
-from jupyterhub.utils import fmt_ip_url, make_ssl_context
+from jupyterhub.utils import fmt_ip_url, make_ssl_context, url_path_join
 from traitlets import Dict, Float, Unicode, default, validate
 
-from emkit_spawner import requested
-from emkit_spawner.form import options, page
+from emkit_spawner import certificates, metrics, naming, requested, rescue
+from emkit_spawner.events import tell
+from emkit_spawner.form import Known, first_choice, look, nothing_open, options, page
+from emkit_spawner.launch import Launch, Limits
+from emkit_spawner.options import granted
+from emkit_spawner.record import Record
 from emkit_spawner.refusal import StartRefused
 from emkit_spawner.steps import Event, Steps
+from emkit_spawner.sweep import sweep
 
-USER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
 NOT_USED = ("exec_prefix", "batch_submit_cmd", "batch_query_cmd", "batch_cancel_cmd")
-_CONNECT_TICK_S = 0.05
+NO_LIMIT_S = 10 * 365 * 86400
 
 
-class JobSpawner(BatchSpawnerBase):
+class JobSpawner(OfferSpawner):
     """Base of the spawners of this package; a subclass says which scheduler."""
-
-    profiles = Dict(
-        help="""Profiles that users choose from: name → emkit_jobs.profiles.Profile or its fields.
-        The first is the default. What a profile leaves open is filled from the req_* traits; without profiles there is no form.""",
-    ).tag(config=True)
 
     home_folder = Unicode(help="Where servers start and their HOME; may hold {username}. Empty: the account's own.").tag(
         config=True
@@ -59,202 +59,182 @@ class JobSpawner(BatchSpawnerBase):
         help="The command before the server's own: it picks the port and reports it to the hub.",
     ).tag(config=True)
 
+    queue_timeout_s = Float(
+        0.0,
+        help="""Seconds a job may wait in the queue; 0: for ever, until its user cancels it. start_timeout counts from the
+        job's own start.""",
+    ).tag(config=True)
+
     sweep_s = Float(30.0, help="Seconds between two looks for jobs of this hub that no server owns any more.").tag(config=True)
 
-    job_name = Unicode()
-    token_id: int | None = None  # of the token that the present job holds
+    _spawn_future: "asyncio.Task[None] | None"  # JupyterHub's: of a start that is pending or has failed
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.resources = Resources()
         self.steps = Steps()
-        self.good_options: dict[str, Any] | None = None
-        self._running = asyncio.Event()
-        self._reported = asyncio.Event()
-        self._submitting = False
+        self.launch: Launch | None = None
+        self.home_trouble = ""  # why this start does without the user's home
+        self._submission: asyncio.Task[str] | None = None
         for name in NOT_USED:
             if name in self._trait_values and getattr(self, name) != type(self).class_traits()[name].default_value:
                 self.log.warning("%s.%s is set, but this spawner runs no such command.", type(self).__name__, name)
 
     # --- what a subclass says
 
-    def scheduler(self) -> Scheduler:
-        raise NotImplementedError("A subclass says which scheduler its jobs go to.")
-
-    # --- what the user may ask for
-
-    @validate("profiles")
-    def _read_profiles(self, proposal: Any) -> dict[str, Profile]:
-        return {name: Profile.model_validate(profile) for name, profile in proposal["value"].items()}
-
-    @default("options_form")
-    def _form(self) -> "str | Callable[[JobSpawner], str]":
-        return (lambda spawner: page(spawner.profiles, spawner.good_options)) if self.profiles else ""
-
-    @default("options_from_form")
-    def _form_reader(self) -> Callable[[Mapping[str, list[str]]], dict[str, object]]:
-        return options
-
-    @default("apply_user_options")
-    def _apply(self) -> "Callable[[JobSpawner, dict[str, Any]], None]":
-        return JobSpawner.apply_options
-
-    def apply_options(self, asked: Mapping[str, object]) -> None:
-        """Turn the user's options into resources; StartRefused says which one is refused."""
-        try:
-            self.resources = self._granted(Request.read(asked))
-        except RequestError as error:
-            self._forget_options()
-            raise StartRefused(str(error), reason="options") from error
-
-    def _granted(self, request: Request) -> Resources:
-        floor = requested.resources(
-            nprocs=self.req_nprocs,
-            memory=self.req_memory,
-            ngpus=self.req_ngpus,
-            time=self.req_runtime,
-            partition=self.req_partition,
-            account=self.req_account,
-        )
-        if not self.profiles:
-            if request != Request():
-                raise RequestError("This hub offers no choice of resources: send no options.")
-            return floor
-        return floor.model_copy(update=grant(self.profiles, request).model_dump(exclude_none=True, exclude_defaults=True))
-
-    def _forget_options(self) -> None:
-        """JupyterHub keeps the options of a failed start and repeats them at the next one without options."""
-        self.orm_spawner.user_options = self.good_options
-        self.db.commit()
+    async def home_kept_it_out(self) -> str:
+        """After a job that ended early: why the scheduler could not begin it in the user's home; empty: that was not the reason."""
+        return ""
 
     # --- the job
+
+    @property
+    def job_id(self) -> str:
+        return self.record.job_id
 
     @default("req_homedir")
     def _home(self) -> str:
         return self.format_string(self.home_folder) if self.home_folder else str(Path.home())
 
     def get_env(self) -> dict[str, str]:
-        env: dict[str, str] = super().get_env()
-        return {"SHELL": "/bin/bash", **env, **self.resources.environment, "USER": self.user.name, "HOME": self.req_homedir}
+        env: dict[str, str] = certificates.packed(super().get_env())
+        own = {"USER": self.user.name, "HOME": self.req_homedir}
+        if self.home_trouble or self.user_options.get("rescue"):
+            own[rescue.REASON] = self.home_trouble or "You asked for a start without your own settings."
+        return {"SHELL": "/bin/bash", **env, **self.resources.environment, **own}
 
     def server_command(self) -> list[str]:
         return [*shlex.split(self.batchspawner_singleuser_cmd), *self.cmd, *self.get_args()]
 
     def job(self) -> Job:
         """The job of this start. StartRefused for a user whose name cannot stand in it."""
-        if not USER_NAME.fullmatch(self.user.name):
-            raise StartRefused(
-                f"A user named {self.user.name!r} cannot have a server: letters, digits and _ . @ - only.", reason="user name"
-            )
+        name = naming.job_name(self._secret(), self.user.name, self.name)
         values = self.get_req_subvars()
         values |= {
             "prologue": Verbatim(values["prologue"]),
             "epilogue": Verbatim(values["epilogue"]),
             "command": self.server_command(),
         }
-        readable = re.sub(r"[^A-Za-z0-9]+", "_", f"{self.user.name} {self.name}".strip())[:40]
         return Job(
-            name=f"{self.job_prefix()}{readable}-{secrets.token_hex(4)}",
+            name=name,
             script=render(self.batch_script, **values),
             folder=Path(self.req_homedir),
             environment=self.get_env(),
             resources=self.resources,
         )
 
-    def job_prefix(self) -> str:
-        """How the names of this hub's jobs begin. Another hub has another secret, so it never takes these jobs for its own."""
-        secret = bytes(self.user.settings["cookie_secret"])
-        return f"emkit-{hashlib.sha256(b'emkit jobs ' + secret).hexdigest()[:8]}-"
+    def _secret(self) -> bytes:
+        return bytes(self.user.settings["cookie_secret"])
 
-    async def start(self) -> tuple[str, int]:
+    # --- its start
+
+    def start(self) -> "asyncio.Task[tuple[str, int]]":
+        """JupyterHub reads `start_timeout` when this returns, and would end a wait in the queue by it. A `Launch` counts it."""
+        limits = self._limits()
         self.steps = Steps()
+        started = asyncio.create_task(self._start(limits))
+
+        def restore(_: object) -> None:
+            self.start_timeout = int(limits.start_timeout_s)
+
+        self.start_timeout = NO_LIMIT_S
+        started.add_done_callback(restore)
+        return started
+
+    def _limits(self) -> Limits:
+        return Limits(self.queue_timeout_s, float(self.start_timeout), self.startup_poll_interval)
+
+    async def _start(self, limits: Limits) -> tuple[str, int]:
         started = False
         try:
-            address = await self._start()
+            with metrics.measured():
+                await self._start_job(limits)
             started = True
-        except SchedulerError as error:
-            raise StartRefused(f"The scheduler refused the job: {error}", reason="scheduler", status_code=503) from error
         finally:
             if not started:
                 self._forget_options()
-        self.good_options = dict(self.user_options)
-        return address
-
-    async def _start(self) -> tuple[str, int]:
-        self.port = 0
-        self._running, self._reported = asyncio.Event(), asyncio.Event()
-        job = self.job()
-        scheduler = self.scheduler()
-        self._keep_sweeping()
-        self.job_name, self.job_id = job.name, ""
-        self.token_id = orm.APIToken.find(self.db, self.api_token).id
-        self._save()
-        self._submitting = True
-        try:
-            self.job_id = await scheduler.submit(job)
-        finally:
-            self._submitting = False
-        self._save()
-        self.steps.add(20, f"Submitted as job {self.job_id}")
-        # jupyterhub would end the wait at start_timeout without a word: say more a little earlier
-        died, served = asyncio.create_task(self._death()), asyncio.create_task(self._service())
-        try:
-            done, _ = await asyncio.wait({died, served}, timeout=0.95 * self.start_timeout, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            died.cancel()
-            served.cancel()
-        if died in done:
-            raise StartRefused(f"The server's job ended before the server was up. {died.result()}", reason="job", status_code=500)
-        if served not in done:
-            told = await scheduler.explain(self.job_id)
-            raise StartRefused(
-                f"The server was not up after {self.steps.elapsed_s:.0f} s. {told}", reason="timeout", status_code=504
-            )
-        self.steps.add(90, "Server is up")
+        self.record.good_options = {name: value for name, value in self.user_options.items() if name != "rescue"}
+        self.orm_spawner.user_options = self.record.good_options  # what the next start repeats
         return str(self.ip), self.port
 
-    async def _status(self) -> Status:
-        return (await self.scheduler().query_many([self.job_id]))[self.job_id]
+    async def _start_job(self, limits: Limits) -> None:
+        """One job, or a second one when the first could not even begin in the user's home."""
+        self.home_trouble = ""
+        try:
+            await self._submit(self.job())
+            await self._until_up(limits)
+        except StartRefused as refusal:
+            self.home_trouble = await self.home_kept_it_out() if refusal.reason == "job" else ""
+            if not self.home_trouble:
+                raise
+            self.steps.add(10, f"{self.home_trouble} Trying again without your home")
+            await self._submit(self.job())
+            await self._until_up(limits)
 
-    async def _death(self) -> str:
-        """Returns when the job has ended: why, and how its log ends."""
-        while (status := await self._status()).state is not State.FINISHED:
-            if status.state is State.RUNNING and not self._running.is_set():
-                self.ip = status.host
-                self.steps.add(40, f"Job started on {'this machine' if status.host == '127.0.0.1' else status.host}")
-                self._running.set()
-            await asyncio.sleep(self.startup_poll_interval)
-        return await self.scheduler().explain(self.job_id)
+    async def _submit(self, job: Job) -> None:
+        self._keep_sweeping()
+        token_id = orm.APIToken.find(self.db, self.api_token).id
+        new = {"job_name": job.name, "token_id": token_id, "asked_at": time.time(), "why_ended": ""}
+        self.record = replace(self.record.without_job(), **new)
+        self._save()
+        self._submission = asyncio.create_task(self.scheduler().submit(job))
+        try:
+            self.record.job_id = await asyncio.shield(self._submission)  # a start that is cancelled now must still learn the number
+        except SchedulerError as error:
+            raise StartRefused(f"The scheduler refused the job: {error}", reason="scheduler", status_code=503) from error
+        self._save()
+        self.steps.add(20, f"Submitted as job {self.job_id}")
+        self._tell("submitted", user=self.user.name, server=self.name, options=self.user_options)
 
-    async def _service(self) -> None:
-        """Returns when the server at the reported port answers. (It takes connections long before that.)"""
-        await self._running.wait()
-        await self._reported.wait()
-        self.steps.add(60, f"Server is starting at port {self.port}")
+    async def _until_up(self, limits: Limits, *, reported: bool = False) -> None:
+        self.port = self.record.port if reported else 0
+        self.launch = Launch(self.scheduler(), self.job_id, self.steps, limits, self._answers)
+        if reported:
+            self.launch.reported(self.port)
+        try:
+            self.ip = await self.launch.up()
+            metrics.QUEUE.observe(self.launch.queued_s)
+            self._tell("up", host=self.ip, queued_s=self.launch.queued_s, elapsed_s=self.steps.elapsed_s)
+        except StartRefused as refusal:
+            self._tell("failed", reason=refusal.reason, said=str(refusal), elapsed_s=self.steps.elapsed_s)
+            raise
+        finally:
+            self.launch = None
+        self.steps.add(90, "Server is up")
+
+    def _tell(self, event: str, **values: object) -> None:
+        tell(self.log, event, self.record.job_name, job_id=self.job_id, **values)
+
+    async def _answers(self, host: str) -> bool:
         certificates = make_ssl_context(*(self.user.settings.get(f"internal_ssl_{part}") for part in ("key", "cert", "ca")))
-        scheme = "https" if self.internal_ssl else "http"
-        async with aiohttp.ClientSession() as session:
-            while True:
-                url = f"{scheme}://{fmt_ip_url(self.ip)}:{self.port}{self.server.base_url}api"  # a requeued job has another port
-                try:
-                    async with session.get(url, ssl=certificates or True, allow_redirects=False):
-                        return
-                except aiohttp.ClientError:
-                    await asyncio.sleep(_CONNECT_TICK_S)
+        url = f"{self._scheme}://{fmt_ip_url(host)}:{self.port}{self.server.base_url}api"
+        try:
+            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+                await session.get(url, ssl=certificates or True, allow_redirects=False)
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+        return True
+
+    @property
+    def _scheme(self) -> str:
+        return "https" if self.internal_ssl else "http"
 
     def take_port(self, port: int) -> None:
         """The job's report (called by `emkit_spawner.report`, which has checked the job and its token)."""
-        self.port = port
+        self.port = self.record.port = port
         self._save()
-        self._reported.set()
+        if self.launch is not None:
+            self.launch.reported(port)
 
     async def move(self) -> None:
         """The server's job was requeued and has reported anew: the database learns where it runs now."""
         async with asyncio.timeout(self.start_timeout):
             while (status := await self._status()).state is not State.RUNNING:
                 await asyncio.sleep(self.startup_poll_interval)
-        self.ip = status.host
-        self.server.ip, self.server.port = self.ip, self.port
+        self.ip = status.host or self.ip
+        self._serves()
+
+    def _serves(self) -> None:
+        self.server.proto, self.server.ip, self.server.port = self._scheme, self.ip, self.port
         self._save()
 
     async def progress(self) -> AsyncIterator[Event]:
@@ -265,64 +245,79 @@ class JobSpawner(BatchSpawnerBase):
     def _ready(self) -> "Callable[[JobSpawner, dict[str, Any]], dict[str, Any]]":
         return lambda spawner, event: {**event, "message": f"Ready after {spawner.steps.elapsed_s:.1f} s: opening {event['url']}"}
 
+    async def get_url(self) -> str:
+        """JupyterHub asks once for each server that it finds in its database when it starts; `poll` has said that its job lives."""
+        return await adoption.adopt(self)
+
     # --- its life
+
+    async def _status(self) -> Status:
+        return (await self.scheduler().query_many([self.job_id]))[self.job_id]
 
     async def poll(self) -> int | None:
         self._keep_sweeping()
-        if self._submitting:
+        if self._submission is not None and not self._submission.done():
             return None
-        if self.job_name and not self.job_id:  # the hub was killed while it submitted
-            self.job_id = (await self.scheduler().find(self.job_name)).get(self.job_name, "")
+        if self.record.job_name and not self.job_id:  # the hub was killed while it submitted
+            try:
+                self.record.job_id = (await self.scheduler().find(self.record.job_name)).get(self.record.job_name, "")
+            except SchedulerError as error:
+                self.log.warning("Whether %s was submitted is not known yet: %s", self.record.job_name, error)
+                return None
         if not self.job_id:
             return 0
+        if self.record.stopping and self._check_pending:  # the hub was killed while it stopped the server
+            await self.stop()
+            return 0
         status = await self._status()
+        if status.state is State.UNKNOWN:
+            metrics.WITHOUT_ANSWER.inc()
         if status.state is not State.FINISHED:
             return None
-        await self.scheduler().cancel(self.job_id)  # what its script may have left behind
+        await self._ended(status)
         return status.exit_code or 0
 
+    async def _ended(self, status: Status) -> None:
+        """The job is over, and nobody asked for it."""
+        if self.ready:  # JupyterHub polls again before it lets the server go
+            metrics.ENDED.inc()
+            self._tell("ended", reason=status.reason, exit_code=status.exit_code)
+        scheduler = self.scheduler()
+        await scheduler.cancel(self.job_id)  # what its script may have left behind
+        self._remember(await scheduler.usage(self.job_id))
+        self.record.why_ended = status.reason
+        self._save()
+
+    def _remember(self, usage: Usage | None) -> None:
+        if usage is not None:
+            told = {"job": self.record.job_name, "profile": self.user_options.get("profile"), "ended_at": time.time()}
+            self.record.remember({**told, **asdict(usage)})
+
     async def stop(self, now: bool = False) -> None:
+        if self._submission is not None and not self._submission.done():  # cancelled in the middle of it
+            await asyncio.wait({self._submission})
+            if self._submission.exception() is None:
+                self.record.job_id = self._submission.result()
         if not self.job_id:
             return
+        self.record.stopping = True
+        self._save()
+        scheduler = self.scheduler()
+        usage = await scheduler.usage(self.job_id)  # while it runs: not every site remembers what has ended
         try:
-            await self.scheduler().cancel(self.job_id)
+            await scheduler.cancel(self.job_id)
+            self._tell("stopped", user=self.user.name, server=self.name)
         except SchedulerError as error:
             # the server counts as stopped, its job is owned by nobody from now on: the sweep ends it
             self.log.warning("Job %s could not be cancelled, and will be tried again: %s", self.job_id, error)
-
-    async def get_url(self) -> str:
-        """For a server that was still starting when the hub was killed: wait for its report."""
-        if not self.port and self.job_id:
-            died, reported = asyncio.create_task(self._death()), asyncio.create_task(self._service())
-            await asyncio.wait({died, reported}, timeout=self.start_timeout, return_when=asyncio.FIRST_COMPLETED)
-            died.cancel()
-            reported.cancel()
-            self.server.ip, self.server.port = self.ip, self.port
-            self.db.commit()
-        return str(self.server.url)
+            self._tell("not stopped", said=str(error))
+        self._remember(await scheduler.usage(self.job_id) or usage)
 
     def _keep_sweeping(self) -> None:
         """One task in the hub, for as long as it lives."""
         if "emkit_sweep" not in self.user.settings:
-            self.user.settings["emkit_sweep"] = asyncio.create_task(self._sweep())
-
-    async def _sweep(self) -> None:
-        """End the jobs of this hub that no server in its database owns: it was killed, or the scheduler was, at a bad moment.
-
-        The scheduler's own list is the ledger: what it does not confirm as gone is found again at the next round.
-        """
-        while True:
-            try:
-                scheduler = self.scheduler()
-                found = await scheduler.find(self.job_prefix())
-                owned = {(spawner.state or {}).get("job_name") for spawner in self.db.query(orm.Spawner)}
-                for name, job_id in found.items():
-                    if name not in owned:
-                        self.log.warning("Cancelling job %s: it is this hub's, but no server owns it", job_id)
-                        await scheduler.cancel(job_id)
-            except SchedulerError as error:
-                self.log.warning("Jobs that nobody owns are looked for again in %g s: %s", self.sweep_s, error)
-            await asyncio.sleep(self.sweep_s)
+            sweeping = sweep(self.scheduler(), self.db, naming.prefix(self._secret()), self.sweep_s, self.log)
+            self.user.settings["emkit_sweep"] = asyncio.create_task(sweeping)
 
     # --- what the database keeps
 
@@ -331,20 +326,13 @@ class JobSpawner(BatchSpawnerBase):
         self.db.commit()
 
     def get_state(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().get_state()
-        if self.job_name:
-            state |= {"job_name": self.job_name, "token_id": self.token_id, "port": self.port}
-        if self.good_options is not None:
-            state["good_options"] = self.good_options
-        return state
+        return self.record.state()
 
     def load_state(self, state: dict[str, Any]) -> None:
-        super().load_state(state)
-        self.job_name = state.get("job_name", "")
-        self.token_id = state.get("token_id")
-        self.port = state.get("port", 0)
-        self.good_options = state.get("good_options")
+        self.record = Record.read(state)
+        self.port = self.record.port
 
     def clear_state(self) -> None:
-        super().clear_state()
-        self.job_name, self.token_id, self.port = "", None, 0
+        super(BatchSpawnerBase, self).clear_state()
+        self.record = self.record.without_job()
+        self.port = 0

@@ -2,7 +2,8 @@
 
     python -m emkit_spawner.singleuser COMMAND [ARGUMENT ...]
 
-Reads JupyterHub's own environment variables and EMKIT_JOB. Standard library only, since it stands before every start.
+Reads JupyterHub's own environment variables and EMKIT_JOB. Where the user's home or settings keep a server from starting, it
+becomes one that does without them (`emkit_spawner.rescue`). Standard library only, since it stands before every start.
 """
 
 import json
@@ -14,6 +15,8 @@ import time
 import urllib.error
 import urllib.request
 from urllib.parse import urlsplit, urlunsplit
+
+from emkit_spawner import certificates, rescue
 
 PATIENCE_S = 300.0  # a hub that is restarting just now answers again
 
@@ -68,6 +71,15 @@ def report(port: int) -> None:
 def main(command: list[str]) -> None:
     if not command:
         raise SystemExit("usage: python -m emkit_spawner.singleuser COMMAND [ARGUMENT ...]")
+    if certificates.VARIABLES["JUPYTERHUB_SSL_KEYFILE"] in os.environ:
+        certificates.unpack(os.environ, rescue.scratch())
+    if why := rescue.reason(os.environ):
+        print(f"Starting without the user's own settings. {why}", file=sys.stderr, flush=True)
+        folder = rescue.scratch()
+        changed = rescue.environment(why, os.environ, folder)
+        os.environ.clear()
+        os.environ.update(changed)
+        os.chdir(folder)  # Python and Jupyter read files of the folder that they start in
     url = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
     host = url.hostname or "127.0.0.1"
     port = free_port(host)

@@ -1,6 +1,6 @@
 """Who runs the matrix: our spawner, and plain batchspawner for the published comparison. Each is a hub's configuration."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 Options = dict[str, Any]
@@ -42,23 +42,41 @@ c.Spawner.env_keep = ["PATH", "SLURM_CONF"]
 """
 
 
+# With Unix accounts, each spawner as its own documentation has it
+OURS_AS_THE_USER = """
+c.SlurmSpawner.sudo = True
+c.SlurmSpawner.home_folder = ""
+"""
+PLAIN_AS_THE_USER = """
+c.JupyterHub.spawner_class = batchspawner.MultiSlurmSpawner
+c.MultiSlurmSpawner.daemon_resolver = {addresses!r}
+c.BatchSpawnerBase.exec_prefix = "sudo -E -u {{username}}"
+"""
+
+
 @dataclass(frozen=True)
 class Contender:
     """`refused`: options that sbatch refuses; `queued`: options of a job that waits; `fields`: the options a user can send."""
 
     name: str
     lines: str
+    lines_as_the_user: str
     patience_s: float  # for what the promise says must come
     start_timeout_s: int
     route: str  # below /hub/api, where a job reports
     refused: Options
     queued: Options
-    fields: tuple[str, ...] = field(default=())
+    fields: tuple[str, ...]
+
+    def as_the_user(self) -> "Contender":
+        """The same, with jobs under their users' own Unix accounts."""
+        return replace(self, lines=self.lines + self.lines_as_the_user)
 
 
 OURS = Contender(
     name="emkit-slurm",
     lines=OURS_LINES,
+    lines_as_the_user=OURS_AS_THE_USER,
     patience_s=60,
     start_timeout_s=90,
     route="/emkit/job",
@@ -69,6 +87,7 @@ OURS = Contender(
 PLAIN = Contender(
     name="batchspawner",
     lines=PLAIN_LINES,
+    lines_as_the_user=PLAIN_AS_THE_USER,
     patience_s=20,
     start_timeout_s=20,
     route="/batchspawner",

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,9 +18,9 @@ from urllib.parse import quote
 
 import requests
 from emkit_hub import proxy
-from emkit_hub.cluster import Cluster
 from emkit_hub.data_folder import free_ports
 
+from tests.faults.clusters import OneHost
 from tests.faults.commands import Faults
 from tests.faults.contenders import Contender
 from tests.spawner.plain_hub import CONFIG, STUB, TOKEN, PlainHub
@@ -30,7 +31,7 @@ LINES = """
 c.JupyterHub.cleanup_servers = c.JupyterHub.cleanup_proxy = False
 c.ConfigurableHTTPProxy.should_start = False
 c.ConfigurableHTTPProxy.auth_token = {token!r}
-c.JupyterHub.proxy_check_interval = 1
+c.JupyterHub.last_activity_interval = 1  # as often it gives a proxy that is new its routes
 c.JupyterHub.hub_ip = {ip!r}
 c.JupyterHub.db_url = "sqlite:///{database}"
 c.JupyterHub.allow_named_servers = True
@@ -40,6 +41,7 @@ c.JupyterHub.load_roles[0]["scopes"] += ["admin:server_state", "list:users"]
 c.JupyterHub.init_spawners_timeout = 1
 c.Spawner.start_timeout = {start_timeout_s}
 c.Spawner.consecutive_failure_limit = 0
+c.BatchSpawnerBase.req_partition = "crowd"
 c.BatchSpawnerBase.req_memory = "100M"
 c.BatchSpawnerBase.req_nprocs = "1"
 c.BatchSpawnerBase.req_prologue = {prologue!r}
@@ -68,9 +70,8 @@ class Broken(AssertionError):
 
 
 class Site:
-    def __init__(self, folder: Path, cluster: Cluster, contender: Contender, *, environment: Mapping[str, str] = {}) -> None:
+    def __init__(self, folder: Path, cluster: OneHost, contender: Contender, *, environment: Mapping[str, str] = {}) -> None:
         self.folder, self.cluster, self.contender = folder, cluster, contender
-        self.ip, self.addresses = "127.0.0.1", dict.fromkeys(("em1", "em2", "em3"), "127.0.0.1")
         self.environment = dict(environment)
         self.faults = Faults(folder / "faults")
         self.database = folder / "database" / "hub.sqlite"
@@ -80,7 +81,7 @@ class Site:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._people = 0
         for name in ("database", "home", "on-start"):
-            (folder / name).mkdir()
+            (folder / name).mkdir(parents=True)
         (folder / "stub.py").write_text(STUB)
         (folder / "jupyterhub_config.py").write_text(self._config())
 
@@ -91,11 +92,11 @@ class Site:
             python=sys.executable, stub=str(self.folder / "stub.py"),
         )  # fmt: skip
         lines = LINES.format(
-            token=self._token, ip=self.ip, database=self.database, start_timeout_s=self.contender.start_timeout_s,
+            token=self._token, ip=self.cluster.address, database=self.database, start_timeout_s=self.contender.start_timeout_s,
             prologue=PROLOGUE.format(folder=self.folder),
         )  # fmt: skip
         own = self.contender.lines.format(
-            conf=self.cluster.environment["SLURM_CONF"], home=str(self.folder / "home"), addresses=self.addresses,
+            conf=self.cluster.environment["SLURM_CONF"], home=str(self.folder / "home"), addresses=self.cluster.nodes,
             singleuser=str(Path(sys.executable).parent / "batchspawner-singleuser"),
         )  # fmt: skip
         return first + lines + own
@@ -109,10 +110,11 @@ class Site:
                 begin()
 
     def start_proxy(self) -> None:
-        hub = f"http://{self.ip}:{self.hub_port}"
+        hub = f"http://{self.cluster.address}:{self.hub_port}"
         options = ["--ip", "127.0.0.1", "--port", str(self.port), "--api-ip", "127.0.0.1", "--api-port", str(self.proxy_port)]
         command = [*proxy.program(), *options, "--default-target", hub, "--error-target", f"{hub}/hub/error"]
         self._begin("proxy", command, {"CONFIGPROXY_AUTH_TOKEN": self._token})
+        self.until(self._proxy_listens, "the proxy listens", UP_WITHIN_S)
 
     def start_hub(self) -> None:
         """Start it and wait until its pages answer through the proxy."""
@@ -143,6 +145,13 @@ class Site:
             self._processes[what] = subprocess.Popen(
                 command, cwd=self.folder, env={**os.environ, **environment}, stdout=log, stderr=log, start_new_session=True
             )
+
+    def _proxy_listens(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port)).close()
+        except ConnectionRefusedError:
+            return False
+        return True
 
     def _hub_answers(self) -> bool:
         if self._processes["hub"].poll() is not None:

@@ -79,7 +79,7 @@ def test_the_same_name_twice_is_two_guests(hub: RunningHub, guest: Visitor) -> N
 
 def test_a_login_leads_where_its_password_opens(hub: RunningHub, guest: Visitor, owner: Visitor) -> None:
     assert guest.get("/").url.startswith(f"{hub.url}/services/dashboards/")
-    assert owner.get("/").url == f"{hub.url}/hub/home"
+    assert owner.get("/").url == f"{hub.url}/services/overview/"
 
 
 def test_the_first_page_names_the_two_passwords_and_the_mode(hub: RunningHub) -> None:

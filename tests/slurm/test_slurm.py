@@ -72,7 +72,7 @@ async def test_a_job_that_waits_says_why(scheduler: SlurmScheduler, tmp_path: Pa
         return (await scheduler.query_many([job_id]))[job_id].reason == "PartitionDown"
 
     await until(reason)
-    assert "pending, PartitionDown" in await scheduler.explain(job_id)
+    assert "pending, its partition is closed at the moment" in await scheduler.explain(job_id)
     await scheduler.cancel(job_id)
 
 

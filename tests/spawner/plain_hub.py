@@ -40,7 +40,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("X-JupyterHub-Version", "6.1.1")
         self.end_headers()
-        told = {"pid": os.getpid(), "memory": resource.getrlimit(resource.RLIMIT_DATA)[0], "cpus": len(os.sched_getaffinity(0)), **os.environ}
+        limits = {"memory": resource.getrlimit(resource.RLIMIT_DATA)[0], "cpus": len(os.sched_getaffinity(0))}
+        told = {"pid": os.getpid(), **limits, **os.environ}
         self.wfile.write(json.dumps(told).encode())
 url = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
 ThreadingTCPServer((url.hostname, url.port), Handler).serve_forever()
@@ -54,6 +55,15 @@ class PlainHub:
     def call(self, method: str, path: str, body: object = None, token: str = TOKEN) -> requests.Response:
         headers = {"Authorization": f"token {token}"}
         return requests.request(method, f"{self.url}/hub/api{path}", json=body, headers=headers, timeout=60)
+
+    def wait_ready(self, user: str) -> None:
+        """Until the user's server is up. RuntimeError with the hub's words when its start has failed."""
+        last = time.monotonic() + 120
+        while not (server := self.call("GET", f"/users/{user}").json()["servers"].get("")) or not server["ready"]:
+            if server is None or time.monotonic() > last:
+                progress = self.call("GET", f"/users/{user}/server/progress")
+                raise RuntimeError(f"{user}'s server is not up: {progress.text}")
+            time.sleep(0.1)
 
     def told(self, user: str) -> dict[str, Any]:
         """What the user's server tells of itself: its environment."""

@@ -11,6 +11,7 @@ import ast
 import json
 import logging
 import re
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,15 @@ class Gallery:
         return found
 
     def _of(self, path: Path) -> Dashboard | None:
-        changed_ns = path.stat().st_mtime_ns
+        try:
+            found = path.stat()
+        except OSError as error:  # a link to nowhere, or into a closed folder: no reason to shut the others
+            log.warning("%s is no dashboard: %s. Mend or remove it.", path, error)
+            return None
+        if not stat.S_ISREG(found.st_mode):
+            log.warning("%s is no dashboard: it is no file, but a device or a pipe. Remove it.", path)
+            return None
+        changed_ns = found.st_mtime_ns
         if path not in self._seen or self._seen[path][0] != changed_ns:
             self._seen[path] = (changed_ns, _read_dashboard(path, changed_ns))
         return self._seen[path][1]

@@ -7,13 +7,13 @@ from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
 from emkit_spawner.session.hub import HubError
-from emkit_spawner.session.watch import Watch
+from emkit_spawner.session.watch import SessionWatch
 
 
 class _Handler(APIHandler):
     _track_activity = False  # a page that only shows the time must not keep an idle server from being culled
 
-    def initialize(self, watch: Watch, **kwargs: Any) -> None:
+    def initialize(self, watch: SessionWatch, **kwargs: Any) -> None:
         super().initialize(**kwargs)
         self.watch = watch
 

@@ -41,6 +41,11 @@ class Hub:
         told: dict[str, Any] = await self._ask("GET", f"/emkit/sessions/{quote(self.user)}/{quote(self.server)}")
         return told
 
+    async def announcements(self) -> list[dict[str, Any]]:
+        """What the hub's administrators tell everybody: records with id, text and level. HubError where there is no such route."""
+        told: list[dict[str, Any]] = await self._ask("GET", "/emkit/announcements")
+        return told
+
     async def resubmit(self) -> None:
         """Have the hub end this job and start a new one with the same options. HubError with its own words when it will not."""
         await self._ask("POST", "/emkit/resubmit", {})

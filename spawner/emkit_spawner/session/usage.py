@@ -1,7 +1,8 @@
 """Memory and processor time of the job that this process is in: from its cgroup where it has one, else from /proc.
 
-A scheduler that puts each job into a cgroup (Slurm with proctrack/cgroup) has the kernel count for us, shared pages once. Elsewhere
-the job's processes are added up: those that carry its name in their environment, resident pages as Slurm's own accounting counts.
+A scheduler that puts each job into a cgroup (Slurm with task/cgroup) has the kernel count for us. Elsewhere the job's processes
+are added up: those that carry its name in their environment, each with the memory that is no file's. What they share after a fork
+counts for each of them: to count it once, the kernel would walk through all their pages, again and again while somebody looks.
 """
 
 import os
@@ -15,13 +16,12 @@ from emkit_jobs.processes import PROC, carrying
 MB = 2**20
 _OF_A_JOB = re.compile(r"(.*/job_\d+)(?:/.*)?")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-_UTIME, _STIME, _RSS = 11, 12, 21  # fields of /proc/PID/stat, counted from the state on
+_USER, _SYSTEM = 11, 12  # fields of /proc/PID/stat, counted from the state on
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What a job holds at one moment: resident memory in bytes, and processor seconds by process (or of its one cgroup)."""
+    """What a job holds at one moment: memory in bytes, and processor seconds by process (or of its one cgroup)."""
 
     memory: int
     cpu_s: Mapping[str, float]
@@ -80,8 +80,9 @@ def _of_processes(pids: set[int]) -> Sample:
     for pid in pids:
         try:
             fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+            held = re.findall(r"^Rss(?:Anon|Shmem):\s+(\d+) kB$", (PROC / str(pid) / "status").read_text(), re.M)
         except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
             continue
-        memory += int(fields[_RSS]) * _PAGE
-        cpu_s[str(pid)] = (int(fields[_UTIME]) + int(fields[_STIME])) / _TICKS_PER_S
+        memory += 1024 * sum(int(kilobytes) for kilobytes in held)
+        cpu_s[str(pid)] = (int(fields[_USER]) + int(fields[_SYSTEM])) / _TICKS_PER_S
     return Sample(memory, cpu_s)

@@ -3,7 +3,8 @@
 import asyncio
 import os
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
 
 from emkit_jobs.scheduler import JOB_VARIABLE
 from traitlets import Float, List
@@ -13,9 +14,27 @@ from emkit_spawner.session.hub import Hub, HubError
 from emkit_spawner.session.usage import MB, JobUsage, Sample, cpus_between
 
 RESCUE_VARIABLE = "EMKIT_RESCUE"  # set by the spawner: why this server starts without the user's own environment
+Answer = TypeVar("Answer")
 
 
-class Watch(LoggingConfigurable):
+class Remembered(Generic[Answer]):
+    """The hub's last answer to one question, asked again when it is older than wanted. A silent hub costs news, nothing else."""
+
+    def __init__(self, question: Callable[[], Awaitable[Answer]], before: Answer) -> None:
+        self._question, self.answer, self.silence = question, before, ""
+        self._asked_at = float("-inf")
+
+    async def refresh(self, older_than_s: float) -> None:
+        if time.monotonic() - self._asked_at < older_than_s:
+            return
+        try:
+            self.answer, self.silence = await self._question(), ""
+        except HubError as error:
+            self.silence = str(error)
+        self._asked_at = time.monotonic()
+
+
+class SessionWatch(LoggingConfigurable):
     """One per server. Nobody looking costs nothing: the hub and /proc are asked when a page asks, and never more often than set."""
 
     warn_at_s = List(Float(), [900.0, 300.0], help="Warn when so many seconds are left; the last of them with a dialog.").tag(
@@ -24,55 +43,46 @@ class Watch(LoggingConfigurable):
     memory_warning = Float(0.9, help="Warn when so much of the memory that was asked for is in use (1 is all of it).").tag(
         config=True
     )
+    page_s = Float(10.0, help="Seconds between two questions of a page that is in sight.").tag(config=True)
     hub_s = Float(30.0, help="Seconds for which the hub's answer about this job serves all pages.").tag(config=True)
     measure_s = Float(5.0, help="Seconds for which one measurement of memory and processors serves all pages.").tag(config=True)
-    announcements_s = Float(300.0, help="Seconds between two looks for announcements.").tag(config=True)
+    announcements_s = Float(300.0, help="Seconds between two questions for announcements.").tag(config=True)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.hub = Hub()
+        self._record: Remembered[dict[str, Any]] = Remembered(self.hub.session, {})
+        self._announcements: Remembered[list[dict[str, Any]]] = Remembered(self.hub.announcements, [])
         self._usage = JobUsage(os.environ[JOB_VARIABLE])
-        self._record: dict[str, Any] = {}
-        self._asked_at = self._measured_at = float("-inf")
-        self._silence = ""
         self._sample: Sample | None = None
+        self._measured_at = float("-inf")
         self._cpus: float | None = None
         self._one_at_a_time = asyncio.Lock()
 
     async def state(self) -> dict[str, Any]:
         """For the page: times in seconds, memory in MB. What is not known is null."""
         async with self._one_at_a_time:
-            await self._ask()
-            await self._measure()
-        ends_at = self._record.get("ends_at")
-        asked = (self._record.get("usage") or {}).get("asked") or {}
+            await asyncio.gather(
+                self._record.refresh(self.hub_s), self._announcements.refresh(self.announcements_s), self._measure()
+            )
+        record = self._record.answer
+        ends_at = record.get("ends_at")
+        asked = (record.get("usage") or {}).get("asked") or {}
         return {
-            "job": self._record.get("job_id"),
-            "profile": self._record.get("profile"),
+            "job": record.get("job_id"),
+            "profile": record.get("profile"),
             "left_s": None if ends_at is None else ends_at - time.time(),
             "memory_mb": None if self._sample is None else self._sample.memory / MB,
             "memory_limit_mb": asked.get("memory_mb"),
             "cpus": self._cpus,
             "cpus_limit": asked.get("cpus"),
             "rescue": os.environ.get(RESCUE_VARIABLE, ""),
-            "hub_silence": self._silence,
+            "hub_silence": self._record.silence,
+            "announcements": self._announcements.answer,
+            "page_s": self.page_s,
             "warn_at_s": sorted(self.warn_at_s, reverse=True),
             "memory_warning": self.memory_warning,
-            "announcements_s": self.announcements_s,
         }
-
-    async def _ask(self) -> None:
-        """A hub that is silent costs nothing but news: the last record stays."""
-        if time.monotonic() - self._asked_at < self.hub_s:
-            return
-        try:
-            self._record = await self.hub.session()
-            self._silence = ""
-        except HubError as error:
-            if not self._silence:
-                self.log.warning("emkit: nothing new of this session's job. %s", error)
-            self._silence = str(error)
-        self._asked_at = time.monotonic()
 
     async def _measure(self) -> None:
         seconds = time.monotonic() - self._measured_at

@@ -55,7 +55,7 @@ export class Resubmission {
     const waiting = Notification.emit("Saved. Asking the hub for a new job …", "in-progress", { autoClose: false });
     const answer = await this.ask("resubmit", { method: "POST", body: "{}" }).catch(() => null);
     const told = await answer?.json().catch(() => null);
-    Notification.dismiss(waiting);
+    Notification.dismiss(waiting); // Lab loses an update of one that it is just about to show
     if (answer?.ok) return this.leave(told.pending);
     // without an answer nobody knows whether the hub has begun; with one it has not
     const why = told?.message ?? "This session's server does not answer";

@@ -1,10 +1,10 @@
 // The plugin: asks the server's own extension for the state of the session while the page is in sight, and hands it to the parts.
-import { followAnnouncements } from "./announcements.js";
+import { Announcements } from "./announcements.js";
 import { Resubmission } from "./resubmission.js";
 import { StatusItem } from "./status.js";
 import { Warnings } from "./warnings.js";
 
-const POLL_MS = 10_000, TICK_MS = 1_000;
+const TICK_MS = 1_000, AGAIN_S = 10; // until the server has said how often
 
 export const plugin = async (shared) => {
   const names = { apputils: "apputils", coreutils: "coreutils", services: "services", statusbar: "statusbar", docmanager: "docmanager" };
@@ -33,11 +33,11 @@ function start(app, documents, statusBar, lab) {
   const resubmission = new Resubmission(app, documents, lab, ask);
   const item = new StatusItem(lab, () => resubmission.offer(state));
   const warnings = new Warnings(lab, resubmission);
-  let state = null, timer = 0, announced = false;
+  const announcements = new Announcements(lab);
+  let state = null, timer = 0;
 
   const show = () => { item.draw(state); warnings.look(state); };
   const poll = async () => {
-    clearTimeout(timer);
     if (!resubmission.leaving && document.visibilityState === "visible") {
       // a server that does not answer is Lab's own to tell; the countdown goes on
       const answer = await ask("").catch(() => null);
@@ -45,10 +45,11 @@ function start(app, documents, statusBar, lab) {
         const told = await answer.json();
         state = { ...told, endsAt: told.left_s === null ? null : Date.now() + told.left_s * 1000 };
         show();
-        if (!announced) { announced = true; followAnnouncements(lab, state.announcements_s); }
+        announcements.show(state.announcements);
       }
     }
-    timer = setTimeout(poll, POLL_MS);
+    clearTimeout(timer); // of another question that was asked meanwhile
+    timer = setTimeout(poll, 1000 * (state?.page_s ?? AGAIN_S));
   };
   // A hidden page asks nothing, so that it keeps no idle server from being culled; its countdown and warnings need no question.
   document.addEventListener("visibilitychange", poll);

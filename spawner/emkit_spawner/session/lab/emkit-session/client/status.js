@@ -13,10 +13,11 @@ export class StatusItem {
 
   draw(state) {
     const left = state.endsAt === null ? null : (state.endsAt - Date.now()) / 1000;
-    const parts = [], spoken = [];
+    const parts = state.rescue ? [{ text: "Rescue session", level: "high" }] : [];
+    const spoken = parts.map(({ text }) => text);
     if (left !== null) {
       parts.push({ text: left > 0 ? `${duration(left)} left` : "time is over", level: left <= Math.max(...state.warn_at_s, 0) ? "high" : "" });
-      spoken.push(parts[0].text);
+      spoken.push(parts.at(-1).text);
     }
     if (state.memory_mb !== null) {
       const part = state.memory_limit_mb ? state.memory_mb / state.memory_limit_mb : null;

@@ -1,0 +1,111 @@
+"""Running Slurm's commands, and reading the few notations that they share."""
+
+import asyncio
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from emkit_jobs.scheduler import SchedulerError
+
+NO_SUCH_JOB = "Invalid job id"
+TIMES = {"SLURM_TIME_FORMAT": "%s"}  # POSIX seconds, whatever the site's time zone
+_TO_MB = {"": 1 / 2**20, "K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2}
+
+
+class CommandError(SchedulerError):
+    """A command of Slurm's that failed or did not answer: what it said."""
+
+
+@dataclass
+class Commands:
+    """`environment` goes to each command, such as SLURM_CONF; `patience_s` is for one command."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    patience_s: float = field(default=20.0, kw_only=True)
+
+    async def run(self, *command: str, text: str = "", environment: Mapping[str, str] | None = None) -> str:
+        """What a command prints. CommandError with its own words when it fails, or when it takes too long."""
+        return (await self.run_both(*command, text=text, environment=environment))[0]
+
+    async def run_both(self, *command: str, text: str = "", environment: Mapping[str, str] | None = None) -> tuple[str, str]:
+        """The same with what it prints beside the answer: sbatch tells there what it has tested."""
+        own = {**os.environ, **self.environment, **TIMES, "LC_ALL": "C"} if environment is None else dict(environment)
+        pipe = asyncio.subprocess.PIPE
+        try:
+            process = await asyncio.create_subprocess_exec(*command, env=own, stdin=pipe, stdout=pipe, stderr=pipe)
+        except OSError as error:
+            raise CommandError(f"{command[0]} cannot be run: {error}.") from error
+        try:
+            told, complaint = await asyncio.wait_for(process.communicate(text.encode()), self.patience_s)
+        except TimeoutError as error:
+            process.kill()
+            await process.wait()
+            raise CommandError(f"{command[0]} did not answer within {self.patience_s:g} s.") from error
+        if process.returncode:
+            said = complaint.decode(errors="replace").strip() or f"it ended with exit code {process.returncode}"
+            raise CommandError(f"{Path(command[0]).name}: {said}")
+        return told.decode(errors="replace"), complaint.decode(errors="replace")
+
+    async def show(self, job_id: str) -> dict[str, str]:
+        """What scontrol tells of a job, field by field."""
+        told = await self.run("scontrol", "show", "job", "--oneliner", job_id)
+        return dict(re.findall(r"(\S+?)=(.*?)(?=\s+\S+?=|\s*$)", told.splitlines()[0]))
+
+
+def as_user(user: str | None, kept: str) -> Sequence[str]:
+    """What stands before a command that runs as this account; nothing for the caller's own.
+
+    sudo writes the values of variables that are named to it into the system's log, but not those of an environment that it keeps
+    as a whole: a job's token must go the second way, and then nothing of the hub's own environment may be in it.
+    """
+    return () if user is None else ("sudo", "--non-interactive", f"--user={user}", kept, "--")
+
+
+def moment(text: str) -> float | None:
+    """POSIX seconds of a time that Slurm prints; None for its "N/A", "NONE" and "Unknown".
+
+    >>> moment("1795266680"), moment("N/A")
+    (1795266680.0, None)
+    """
+    if text.isdigit():
+        return float(text)
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None
+
+
+def span_s(text: str) -> float | None:
+    """Seconds of "[DAYS-]HOURS:MINUTES:SECONDS" or "MINUTES:SECONDS.MS"; None for "UNLIMITED" and the like.
+
+    >>> span_s("1-02:00:30"), span_s("01:30.500"), span_s("UNLIMITED")
+    (93630.0, 90.5, None)
+    """
+    days, _, clock = text.rpartition("-")
+    parts = clock.split(":")
+    if not re.fullmatch(r"(\d+-)?(\d+:){1,2}\d+(\.\d+)?", text):
+        return None
+    hours, minutes, seconds = ["0"] * (3 - len(parts)) + parts
+    return int(days or 0) * 86400 + int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def size_mb(text: str) -> float | None:
+    """MiB of "318M", "3216K", "2G" or a number of bytes; None for anything else.
+
+    >>> size_mb("2G"), size_mb("512K"), size_mb("")
+    (2048.0, 0.5, None)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", text)
+    return float(found[1]) * _TO_MB[found[2]] if found else None
+
+
+def resource_counts(text: str) -> dict[str, str]:
+    """The parts of a TRES text, by name.
+
+    >>> resource_counts("cpu=4,mem=2G,gres/gpu=1")
+    {'cpu': '4', 'mem': '2G', 'gres/gpu': '1'}
+    """
+    return dict(part.split("=", 1) for part in text.split(",") if "=" in part)

@@ -1,0 +1,193 @@
+"""What people do: they change their mind, come all at once, stay too long, break their own shell, and send anything."""
+
+import pwd
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.faults.clusters import OneHost
+from tests.faults.contenders import Contender
+from tests.faults.site import Person, Site
+
+pytestmark = pytest.mark.hub
+CROWD, SAMPLE = 100, 30  # people at once, in a campaign and in an ordinary run
+CLEAR = 2000  # characters: a longer message is not one that a person reads
+HOSTILE = (
+    "$(touch CANARY)",
+    "`touch CANARY`",
+    "; touch CANARY #",
+    "'; touch CANARY; '",
+    "a\n#SBATCH --wrap=id\ntouch CANARY\n",
+    "{{ cycler.__init__.__globals__.os.system('touch CANARY') }}",
+    "--wrap=touch CANARY",
+    "../../../../etc/passwd",
+    "ünï\u202ecöde\u2028\U0001f600",
+    "a\x00b\x1b[31mc\x7f",
+    "x" * 2**20,
+)
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Iterator[Path]:
+    """A file that nobody may have made; its path holds no character that a filter could stumble over."""
+    file = tmp_path / "canary"
+    yield file
+    assert not file.exists(), "what a person sent was run as a command"
+
+
+def hostile(canary: Path) -> Iterator[str]:
+    for text in HOSTILE:
+        yield text.replace("CANARY", str(canary))
+
+
+@pytest.mark.parametrize("phase", ["submitting", "queued", "starting", "up"])
+def test_cancel_races_start(site: Site, phase: str) -> None:
+    """Cancel racing start"""
+    ann = site.person()
+    ann.on_start.write_text("wait")
+    asked = len(site.faults.calls("sbatch"))
+    if phase == "submitting":
+        with site.faults.holding("sbatch"):
+            ann.press_start()
+            site.until(lambda: len(site.faults.calls("sbatch")) > asked, "sbatch is called")
+            ann.stop()
+    else:
+        ann.press_start(site.contender.queued if phase == "queued" else None)
+        site.until(lambda: ann.state() == ("PENDING" if phase == "queued" else "RUNNING"), "the job is there")
+        if phase == "up":
+            ann.on_start.unlink()  # it comes up while it is cancelled
+        ann.stop()
+    ann.on_start.unlink(missing_ok=True)
+    site.no_orphans()
+    ann.is_not_stuck()
+
+
+def test_job_cancelled_by_an_operator(site: Site) -> None:
+    """Job cancelled behind the hub's back"""
+    ann = site.person()
+    before = ann.start()
+    site.cluster.run("scancel", before.job)
+    site.until(lambda: ann.model() is None, "the hub knows that the server has ended")
+    ann.is_not_stuck()
+
+
+def test_walltime(site: Site) -> None:
+    """Walltime reached"""
+    ann = site.person()
+    before = ann.start()
+    site.cluster.run("scontrol", "update", f"JobId={before.job}", "EndTime=now")
+    site.until(lambda: ann.model() is None, "the hub knows that the server has ended")
+    site.no_orphans()
+    ann.is_not_stuck()
+
+
+@pytest.mark.timeout(900)
+def test_crowd(site: Site, campaign: bool) -> None:
+    """100 users press Start at once"""
+    people = [site.person() for _ in range(CROWD if campaign else SAMPLE)]
+    with ThreadPoolExecutor(len(people)) as pool:
+        told = list(pool.map(Person.refused, people))
+        assert [why for why in told if why is not None] == []
+        seen = list(pool.map(Person.found, people))
+        assert len({one.process for one in seen}) == len(people)
+        list(pool.map(Person.stop, people))
+    site.no_orphans()
+
+
+def test_hostile_user_name(site: Site, canary: Path) -> None:
+    """User name hostile: shell, newline, Unicode, 1 MB"""
+    for name in hostile(canary):
+        eve = Person(site, name)
+        if eve.call("POST", "").status_code == 201:
+            told = eve.refused()
+            assert told is not None and len(told) < CLEAR
+            assert eve.call("DELETE", "").status_code == 204
+        assert site.jobs() == set()
+    site.person().is_not_stuck()
+
+
+def test_hostile_server_name(site: Site, canary: Path) -> None:
+    """Server name hostile"""
+    ann = site.person()
+    for name in hostile(canary):
+        named = Person(site, ann.name, name)
+        told = named.refused()
+        if told is None:  # a name that JupyterHub takes is a name like any other
+            named.found()
+            named.stop()
+        else:
+            assert len(told) < CLEAR
+    site.no_orphans()
+    ann.is_not_stuck()
+
+
+def test_hostile_options(site: Site, canary: Path) -> None:
+    """Options hostile, in every field"""
+    ann = site.person()
+    for value in hostile(canary):
+        for field in (*site.contender.fields, value):
+            told = ann.refused({field: value})
+            assert told is not None and len(told) < CLEAR
+    assert site.jobs() == set()
+    ann.is_not_stuck()
+
+
+def test_hostile_report(site: Site, canary: Path) -> None:
+    """A job's report hostile, in every field"""
+    ann, bob = site.person(), site.person()
+    before, bobs = ann.start(), bob.start()
+    token = token_of(ann)
+    for value in hostile(canary):
+        fields = ("port", "job", "cmd", "exec_prefix", "batch_query_cmd", "batch_cancel_cmd", "ip", "user", value)
+        for body in (value, [value], *({"job": "x", field: value} for field in fields)):
+            site.api.call("POST", site.contender.route, body, token)
+    ann.keeps(before)
+    bob.keeps(bobs)
+    ann.is_not_stuck()
+    bob.is_not_stuck()
+
+
+def token_of(person: Person) -> str:
+    """The token that the person's job holds: the person can read it, so it is the person's to misuse."""
+    return str(requests.get(f"{person.site.api.url}/user/{person.name}/", timeout=30).json()["JUPYTERHUB_API_TOKEN"])
+
+
+# --- an account of its own, whose shell is broken
+
+
+@pytest.fixture(scope="module")
+def account(site_folder: Path) -> Iterator[pwd.struct_passwd]:
+    """A Unix account whose login prints, and then fails."""
+    (home := site_folder / "account").mkdir(mode=0o700)
+    name = "emkit-faults"
+    subprocess.run(["useradd", "--home-dir", str(home), "--no-create-home", "--shell", "/bin/bash", name], check=True)
+    try:
+        found = pwd.getpwnam(name)
+        shutil.chown(home, name)
+        for file in (".bash_profile", ".profile", ".bashrc", ".bash_login"):
+            (home / file).write_text("echo 'Welcome to the cluster!'; printf '\\033[2J'; echo PATH=/nowhere; false; exit 3\n")
+        yield found
+    finally:
+        subprocess.run(["userdel", name], check=True)
+
+
+def test_shell_profile(account: pwd.struct_passwd, contender: Contender, cluster: OneHost, site_folder: Path) -> None:
+    """A user's shell profile prints and fails"""
+    python = ["sudo", f"--user={account.pw_name}", sys.executable, "-c", "import emkit_spawner.singleuser, batchspawner.singleuser"]
+    if subprocess.run(python, cwd="/", stderr=subprocess.DEVNULL).returncode:
+        pytest.skip(f"other accounts cannot run {sys.executable}")
+    site = Site(site_folder / "profile", cluster, contender.as_the_user())
+    try:
+        site.start()
+        ann = site.person(account.pw_name)
+        ann.start()
+        ann.is_not_stuck()
+        site.clean()
+    finally:
+        site.stop()
