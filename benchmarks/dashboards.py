@@ -6,6 +6,7 @@ The same notebook in both (one canvas, drawn by a widget). Visits are interleave
 once more in it for the later ones; seconds from the request to the canvas drawn, by the page's own clock. Ours goes through hub,
 proxy and login check; Voila's is reached directly. The fifty are HTTP and websocket clients without a browser: page, handshake,
 and the state of every widget; no peer has a cap, so this part stands alone, with a pool as large as the burst and a small one.
+Last come as many attendees as a workshop has, who all log in at once, at a hub that has only just started: the last one's wait.
 """
 
 import argparse
@@ -151,6 +152,22 @@ async def bursts(folder: Path, count: int, pool: int, runs: int) -> list[list[fl
     return found
 
 
+async def attendees(folder: Path, count: int, pool: int) -> list[float]:
+    """Seconds from the login form to the state of all widgets, for each who was served; nothing is warm when they come."""
+
+    async def one(number: int) -> float | None:
+        started = time.perf_counter()
+        guest = await site.guest(f"attendee{number}")
+        stack.push_async_callback(guest.http.close)
+        return time.perf_counter() - started if await burst([guest]) else None
+
+    with Site(folder, DashboardSettings(folders=(folder / "notebooks",), pool=pool, cap=count)) as site:
+        await site.ready()
+        async with AsyncExitStack() as stack:
+            waits = await asyncio.gather(*(one(number) for number in range(count)))
+    return [wait for wait in waits if wait is not None]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--visits", type=int, default=5)
@@ -179,6 +196,16 @@ def main() -> None:
             p50 = [statistics.quantiles(run, n=20)[9] for run in waits]
             p95 = [statistics.quantiles(run, n=20)[18] for run in waits]
             print(f"{given.guests} at once, pool of {pool}: served {served}; first output p50 {spread(p50)} s, p95 {spread(p95)} s")
+        if given.runs:
+            rounds = [asyncio.run(attendees(folder, given.guests, given.pool)) for _ in range(given.runs)]
+            report[f"{given.guests} attendees from the login on, s"] = rounds
+            last = [max(waits) for waits in rounds]
+            served = [len(waits) for waits in rounds]
+            print(
+                print(
+                    f"{given.guests} attendees from the login on, nothing warm: served {served}; last ready after {spread(last)} s"
+                )
+            )
     if given.json:
         given.json.write_text(json.dumps(report, indent=1))
 

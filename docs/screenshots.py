@@ -4,18 +4,22 @@ import asyncio
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
+import requests
 from emkit_hub import proxy
 from emkit_hub.accounts import dashboards_account
 from emkit_hub.check.doors import NOTEBOOK
 from emkit_hub.check.pages import CHROMIUM_FLAGS, VIEWER_READY
 from emkit_hub.config import DASHBOARDS_PATH, OVERVIEW_PATH, template_folders
 from emkit_hub.data_folder import DataFolder, free_ports
+from emkit_hub.own_cluster import OwnCluster, own_cluster
 from emkit_hub.running import RunningHub
 from emkit_hub.settings import Settings
+from emkit_hub.visitor import Visitor
 from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright
 
@@ -38,6 +42,21 @@ notebook = ""
 pool = 0
 """
 
+SEVERAL_SERVERS = """
+title = "EM core"
+announcement = ""
+named_servers = 3
+
+[lab]
+notebook = ""
+
+[dashboards]
+pool = 0
+
+[overview]
+file_systems = ["/", "/tmp"]
+"""
+
 Save = Callable[[str, bytes], None]
 
 
@@ -55,8 +74,7 @@ async def owner(hub: RunningHub, browser: Browser, save: Save) -> None:
     page = await enter(hub, browser, "owner", hub.folder.owner_password)
     save("login", await page.screenshot())
     await page.click("#login_submit")
-    await page.wait_for_url("**/services/overview/")
-    save("home", await page.screenshot())
+    await page.wait_for_url(f"**{OVERVIEW_PATH}")
     await page.goto(f"{hub.url}/hub/spawn/owner")
     await page.locator("form").last.wait_for()
     save("spawn-form", await page.screenshot())
@@ -123,6 +141,82 @@ async def session(hub: RunningHub, browser: Browser, save: Save) -> None:
     await page.context.close()
 
 
+async def overview(hub: RunningHub, browser: Browser, save: Save, name: str) -> None:
+    """With a session that runs, one that waits behind a neighbour, runs that a server told of, and an announcement."""
+
+    def prepare() -> None:
+        with Visitor(hub.url) as visitor:
+            if not visitor.login(name, hub.folder.owner_password):
+                raise RuntimeError("The owner's password does not fit.")
+            visitor.get(OVERVIEW_PATH)
+            announced = {"text": "Maintenance on Friday from 8 to 10: sessions end at 7:45.", "level": "warning"}
+            visitor.call("POST", f"{OVERVIEW_PATH}api/announcements", announced).raise_for_status()
+            visitor.start_server({"profile": "small"})
+            visitor.stop_server()
+            visitor.start_server({"profile": "large"})
+            visitor.call("POST", f"/hub/api/users/{name}/servers/training", {"profile": "queued"}).raise_for_status()
+            token = visitor.call("POST", f"/hub/api/users/{name}/tokens", {}).json()["token"]
+            headers = {"Authorization": f"token {token}"}
+            requests.post(f"{hub.url}/hub/api/emkit/runs", json={"runs": _runs()}, headers=headers, timeout=60).raise_for_status()
+
+    await asyncio.to_thread(prepare)
+    page = await enter(hub, browser, name, hub.folder.owner_password)
+    await page.click("#login_submit")
+    await page.wait_for_url(f"**{OVERVIEW_PATH}")
+    await page.get_by_role("meter", name="Memory").first.wait_for()
+    await page.get_by_text("In the queue, number 1").wait_for()
+    await page.set_viewport_size({"width": 1200, "height": 1050})
+    save("overview", await page.screenshot(animations="disabled"))
+    await page.emulate_media(color_scheme="dark")
+    await page.set_viewport_size({"width": 390, "height": 844})
+    save("overview-phone", await page.screenshot(animations="disabled"))
+    await page.context.close()
+
+
+async def busy_form(own: OwnCluster, hub: RunningHub, browser: Browser, save: Save) -> None:
+    """What is left of the cluster is taken but for a core, and a job waits for all of it."""
+    quiet = ["--partition=main", "--output=/dev/null", "--chdir=/", "--wrap=exec sleep 3000"]
+    own.cluster.run("sbatch", "--cpus-per-task=3", "--mem=2000", "--time=41", *quiet)
+    own.cluster.run("sbatch", "--nodes=3", "--ntasks-per-node=1", "--cpus-per-task=4", "--time=20", *quiet)
+    planned = ["squeue", "--noheader", "--states=PENDING", "--partition=main", "--format=%Y"]
+    own.cluster.until(lambda: "em" in own.cluster.run(*planned), "the waiting job is planned")
+    page = await enter(hub, browser, own.settings.owner, hub.folder.owner_password)
+    await page.set_viewport_size({"width": 800, "height": 760})
+    await page.click("#login_submit")
+    await page.goto(f"{hub.url}/hub/spawn/{own.settings.owner}/second")
+    await page.locator(".emkit-profile").nth(1).locator("input[type=radio]").check()
+    await page.get_by_role("button", name="at once").wait_for()
+    save("spawn-form-busy", await page.screenshot(animations="disabled"))
+    await page.context.close()
+
+
+def _runs() -> list[dict[str, object]]:
+    now = time.time()
+    rows = "section 12 holds 2047 rows, 2048 were needed"
+    return [
+        {"id": "3", "step": "align_sections", "state": "running", "title": "vnc/stack1", "done": 0.42, "began_at": now - 340},
+        {"id": "2", "step": "convert", "state": "done", "title": "stack1.ome.zarr", "began_at": now - 4000, "ended_at": now - 3500},
+        {"id": "1", "step": "align_sections", "state": "failed", "title": "vnc/stack2", "message": rows, "began_at": now - 9000},
+    ]
+
+
+async def take_overview(save: Save) -> None:
+    """On a Slurm of its own, which needs root."""
+    with tempfile.TemporaryDirectory() as data:
+        Path(data).chmod(0o755)  # other accounts' jobs pass through it
+        kept = DataFolder(Path(data) / "data")
+        kept.prepare()
+        (Path(data) / "site.toml").write_text(SEVERAL_SERVERS)
+        with own_cluster(kept, Path(data) / "site.toml") as own:
+            environment = {"EMKIT_SETTINGS": str(own.settings_file)}
+            running = RunningHub(kept, free_ports(1)[0], environment=environment, servers=own.servers())
+            async with running as hub, async_playwright() as playwright:
+                browser = await playwright.chromium.launch(executable_path=os.environ.get("EMKIT_BROWSER"), args=CHROMIUM_FLAGS)
+                await overview(hub, browser, save, own.settings.owner)
+                await busy_form(own, hub, browser, save)
+                await browser.close()
+
+
 async def take(folder: Path) -> None:
     def save(name: str, png: bytes) -> None:
         file, whole = folder / f"{name}.png", Image.open(BytesIO(png)).convert("RGB")
@@ -150,6 +244,8 @@ async def take(folder: Path) -> None:
             browser = await playwright.chromium.launch(executable_path=os.environ.get("EMKIT_BROWSER"), args=CHROMIUM_FLAGS)
             await session(hub, browser, save)
             await browser.close()
+
+    await take_overview(save)
 
 
 if __name__ == "__main__":

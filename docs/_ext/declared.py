@@ -2,6 +2,7 @@
 
 steps               one section per step, from its signature and docstring, as the command and the form are made
 commands            the other commands, with the help they print
+faults              what came of each fault for each spawner, from the report of the fault matrix
 settings CLASS      a table of the fields of a pydantic model, `module:Class`
 """
 
@@ -109,10 +110,43 @@ class Campaign(Declared):
         return self.parsed([head, "", "| room | passed | failed | skipped | seconds |", "|---|---|---|---|---|", *rows])
 
 
+def outcome(ways: dict[str, str]) -> str:
+    """One cell: kept in every way, or in how many, and the first reason."""
+    broken = [said.partition(": ")[2] for said in ways.values() if said.startswith("broken")]
+    if broken:
+        count = "" if len(ways) == 1 else f" {len(broken)} of {len(ways)}"
+        return cell(f"**broken{count}**: {broken[0].rpartition('Broken: ')[2]}")
+    return "kept" if "kept" in ways.values() else "not run" if ways else ""
+
+
+class Faults(Declared):
+    def run(self) -> list[nodes.Node]:
+        file = Path(self.env.srcdir) / "faults.json"
+        self.env.note_dependency(str(file))
+        found = json.loads(file.read_text())
+        columns = sorted({column for row in found["rows"].values() for column in row}, key=lambda name: (name.split()[1:], name))[
+            ::-1
+        ]
+        head = (
+            f"{found['date']}, commit `{found['commit']}`, {found['slurm']}, JupyterHub {found['jupyterhub']}, "
+            f"batchspawner {found['batchspawner']}, Python {found['python']}."
+        )
+        rows = [
+            f"| {cell(name)} | {' | '.join(outcome(row.get(column, {})) for column in columns)} |"
+            for name, row in found["rows"].items()
+        ]
+        kept = [sum(outcome(row.get(column, {})) == "kept" for row in found["rows"].values()) for column in columns]
+        ran = [sum(column in row for row in found["rows"].values()) for column in columns]
+        total = " | ".join(f"**{one} of {of}**" for one, of in zip(kept, ran, strict=True))
+        table = [f"| fault | {' | '.join(columns)} |", "|---" * (1 + len(columns)) + "|", *rows, f"| **kept** | {total} |"]
+        return self.parsed([head, "", *table])
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     os.environ["COLUMNS"] = "120"  # argparse breaks its help there, on whatever terminal the pages are built
     app.add_directive("steps", Steps)
     app.add_directive("commands", Commands)
     app.add_directive("settings", Settings)
     app.add_directive("campaign", Campaign)
+    app.add_directive("faults", Faults)
     return {"parallel_read_safe": True}

@@ -114,6 +114,11 @@ class Cluster:
 
     def start_controller(self) -> None:
         self._begin("slurmctld", [_program("slurmctld")], self.environment)
+        self.until(self._answers, "the controller answers")
+
+    def _answers(self) -> bool:
+        ping = subprocess.run(["scontrol", "ping"], env={**os.environ, **self.environment}, capture_output=True, text=True)
+        return " is UP" in ping.stdout
 
     def start_node(self, name: str) -> None:
         self._begin(f"slurmd.{name}", [_program("slurmd"), "-N", name], self.environment)

@@ -8,9 +8,11 @@ emkit-hub upgrade-db bring the database to this version of JupyterHub
 
 import argparse
 import asyncio
+import json
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from emkit_hub.backup import BackupError, backup
@@ -50,6 +52,13 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser("proxy", parents=[site], help="run the proxy", description="Run the proxy until it is told to stop.")
     run.add_argument("--install", action="store_true", help="only get it (by npm, with the node that is installed with emkit)")
 
+    commands.add_parser(
+        "dashboards",
+        parents=[site],
+        help="run the dashboards under an account of their own",
+        description="Run the dashboards until they are told to stop, as the account that types this, for a hub that is not root.",
+    )
+
     copy = commands.add_parser(
         "backup",
         parents=[site],
@@ -67,8 +76,9 @@ def parser() -> argparse.ArgumentParser:
     return new
 
 
-def main() -> int:
-    asked = parser().parse_args()
+def main(words: Sequence[str] | None = None) -> int:
+    """The exit code; `words`: the command line, by default this process's own."""
+    asked = parser().parse_args(words)
     try:
         match asked.command:
             case "check":
@@ -78,6 +88,8 @@ def main() -> int:
                 print(sudoers(asked.account, settings.slurm.accounts), end="")
             case "proxy":
                 _proxy(asked)
+            case "dashboards":
+                _dashboards(asked)
             case "backup":
                 settings, folder = _site(asked)
                 print(backup(settings, _settings_file(asked), folder, asked.folder))
@@ -132,6 +144,29 @@ def _proxy(asked: argparse.Namespace) -> None:
     folder.prepare()
     command = proxy.command(folder, settings.network.listen, settings.network.port, settings.network)
     os.execve(command[0], command, {"PATH": os.defpath, "CONFIGPROXY_AUTH_TOKEN": folder.proxy_token})
+
+
+def _dashboards(asked: argparse.Namespace) -> None:
+    """Become the service."""
+    from emkit_hub import apart
+    from emkit_hub.config import DASHBOARDS, HOST, cookie_options, dashboards_settings
+    from emkit_hub.dashboards.settings import ENVIRONMENT_VARIABLE
+
+    settings, folder = _site(asked)
+    if settings.dashboards_token_file is None:
+        raise SettingsError("The hub starts the dashboards itself: to run them apart, set dashboards_token_file in the settings.")
+    if not folder.prepared:
+        raise SettingsError(f"The data folder {folder.path} is not there yet: start the proxy first (emkit-hub proxy).")
+    ports = folder.ports()
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ") if name in os.environ}
+    token = apart.token(settings.dashboards_token_file)
+    urls = {"service_url": f"http://{HOST}:{ports['dashboards']}", "hub_url": settings.network.hub_url(ports["hub"])}
+    told = {
+        ENVIRONMENT_VARIABLE: dashboards_settings(settings, folder).model_dump_json(),
+        "JUPYTERHUB_COOKIE_OPTIONS": json.dumps(cookie_options(settings.network)),
+    }
+    command = [sys.executable, "-m", "emkit_hub.dashboards"]
+    os.execve(command[0], command, {**kept, **told, **apart.environment(DASHBOARDS, token, **urls)})
 
 
 def _upgrade(asked: argparse.Namespace) -> int:

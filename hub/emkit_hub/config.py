@@ -1,5 +1,6 @@
 """JupyterHub's configuration from a settings file and a data folder: `configure(get_config())` is a site's whole config file."""
 
+import json
 import os
 import shlex
 import sys
@@ -9,6 +10,7 @@ from typing import Any
 from jupyterhub.scopes import get_scopes_for
 from traitlets.config import Config
 
+from emkit_hub import apart, kernels
 from emkit_hub.authentication import configure_logins
 from emkit_hub.authenticator import MEMBERS
 from emkit_hub.culling import ENVIRONMENT_VARIABLE as CULLING_VARIABLE
@@ -56,6 +58,9 @@ def configure(c: Config, *, settings_file: Path | None = None, data: Path | None
     _roles(c, settings)
     _servers(c, settings, folder)
     c.JupyterHub.services = [_dashboards(settings, folder), _overview(settings, folder)]
+    for service in c.JupyterHub.services:  # servers get the hub's options from the hub, services do not
+        if "command" in service:
+            service["environment"]["JUPYTERHUB_COOKIE_OPTIONS"] = json.dumps(cookie_options(settings.network))
     _culling(c, settings, port)
     _metrics(c, folder)
     _pages(c, settings, folder)
@@ -141,6 +146,8 @@ def _servers(c: Config, settings: Settings, folder: DataFolder) -> None:
     c.Spawner.notebook_dir = home
     c.Spawner.default_url = f"/lab/tree/{settings.lab.notebook}" if settings.lab.notebook else "/lab"
     c.Spawner.environment = {"JUPYTER_CONFIG_PATH": str(LAB_CONFIG)}
+    if settings.lab.kernels is not None:
+        c.Spawner.environment = kernels.offer(settings.lab.kernels, folder.path / "kernels", c.Spawner.environment)
     c.Spawner.poll_interval = 5
 
 
@@ -161,15 +168,25 @@ def install_notebooks(folders: tuple[Path, ...], first: str) -> str:
 if [[ -f {opened} ]]; then install_notebooks & else install_notebooks; fi"""
 
 
-def _dashboards(settings: Settings, folder: DataFolder) -> dict[str, Any]:
+def dashboards_settings(settings: Settings, folder: DataFolder) -> DashboardSettings:
+    """What the service of the dashboards is told, by whatever account it runs."""
     chosen = settings.dashboards.model_dump()
     chosen["folders"] = template_folders(settings, folder)
     chosen["extensions"] = settings.dashboards.extensions or ("emkit.server",)
-    account = os.environ.get("EMKIT_DASHBOARDS_ACCOUNT", settings.dashboards_account)
-    if not account and not settings.dashboards.account_note:
+    chosen["announcements"] = folder.overview / ANNOUNCEMENTS
+    own = os.environ.get("EMKIT_DASHBOARDS_ACCOUNT", settings.dashboards_account) or settings.dashboards_token_file
+    if settings.one_account and not own and not settings.dashboards.account_note:
         chosen["account_note"] = ONE_ACCOUNT_NOTE
+    return DashboardSettings.model_validate(chosen)
+
+
+def _dashboards(settings: Settings, folder: DataFolder) -> dict[str, Any]:
     service = _service(DASHBOARDS, folder.ports()["dashboards"])
-    service["environment"] = {ENVIRONMENT_VARIABLE: DashboardSettings.model_validate(chosen).model_dump_json()}
+    if settings.dashboards_token_file is not None:  # `emkit-hub dashboards` runs it, under an account of its own
+        del service["command"]
+        return service | {"api_token": apart.token(settings.dashboards_token_file)}
+    service["environment"] = {ENVIRONMENT_VARIABLE: dashboards_settings(settings, folder).model_dump_json()}
+    account = os.environ.get("EMKIT_DASHBOARDS_ACCOUNT", settings.dashboards_account)
     return service | ({"user": account} if account else {})
 
 

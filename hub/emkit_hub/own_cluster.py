@@ -25,6 +25,7 @@ from emkit_hub.data_folder import DataFolder
 from emkit_hub.settings import Settings
 
 PACKAGES = {"slurmctld": "slurm-wlm", "munged": "munge", "sudo": "sudo"}  # program → Debian's package
+SYSTEM = "/usr/sbin"  # where Debian keeps daemons, and few people's PATH leads
 NEIGHBOUR = "neighbour"
 BUSY = "PartitionName=busy Nodes=em2 MaxTime=08:00:00 DefaultTime=00:10:00 State=UP"
 HOLD = f"""\
@@ -33,22 +34,22 @@ HOLD = f"""\
 sleep 285
 exec sbatch "$0"
 """
-_LIMITS = {"cpus": 4, "memory_mb": 5000, "runtime": "8:00:00"}
+_LIMITS = {"cpus": 4, "memory_mb": 5120, "runtime": "8:00:00"}
 PROFILES: dict[str, dict[str, object]] = {
     "small": {
         "title": "Small",
         "description": "One core, at once.",
-        **{"partition": "main", "cpus": 1, "memory_mb": 1500, "runtime": "2:00:00", "limits": _LIMITS},
+        **{"partition": "main", "cpus": 1, "memory_mb": 1536, "runtime": "2:00:00", "limits": _LIMITS},
     },
     "large": {
         "title": "Large",
         "description": "A whole node.",
-        **{"partition": "main", "cpus": 4, "memory_mb": 5000, "runtime": "8:00:00", "limits": _LIMITS},
+        **{"partition": "main", "cpus": 4, "memory_mb": 5120, "runtime": "8:00:00", "limits": _LIMITS},
     },
     "queued": {
         "title": "Behind a neighbour",
         "description": "On a node that another job holds for up to five minutes: shows what waiting looks like.",
-        **{"partition": "busy", "cpus": 1, "memory_mb": 1500, "runtime": "2:00:00"},
+        **{"partition": "busy", "cpus": 1, "memory_mb": 1536, "runtime": "2:00:00"},
     },
 }
 
@@ -130,9 +131,8 @@ def fitted(given: dict[str, Any], folder: DataFolder, cluster: Cluster, account:
 def check_possible(folder: DataFolder) -> None:
     if os.geteuid() != 0:
         raise ClusterError("--slurm starts a real Slurm, which runs jobs as their users and so needs root: sudo scripts/up --slurm")
-    if missing := [
-        package for program, package in PACKAGES.items() if not shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin")
-    ]:
+    places = os.pathsep.join((os.environ.get("PATH", os.defpath), SYSTEM))
+    if missing := [package for program, package in PACKAGES.items() if not shutil.which(program, path=places)]:
         raise ClusterError(
             f"Missing on this machine: {' '.join(missing)}. Type: apt-get install -y --no-install-recommends {' '.join(missing)}"
         )

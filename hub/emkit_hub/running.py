@@ -117,7 +117,8 @@ class RunningHub:
         return self.services.folder / self._jobs[what] / "log"
 
     async def _submit(self, what: str, command: list[str], environment: dict[str, str]) -> None:
-        script = render(SESSION, prologue=Verbatim(""), epilogue=Verbatim(""), command=command)
+        nothing = Verbatim("")
+        script = render(SESSION, directives=nothing, prologue=nothing, epilogue=nothing, command=command)
         name = f"{what}-{secrets.token_hex(4)}"
         self._jobs[what] = await self.services.submit(Job(name, script, self.folder.path, environment))
 

@@ -66,6 +66,7 @@ class LabSettings(BaseModel):
     notebook: str = Field(
         default="align_sections.ipynb", description="Curated notebook it opens with; empty: Lab's own start page."
     )
+    kernels: Path | None = Field(default=None, description="TOML file of kernels that run on nodes, offered in every Lab.")
     prologue: str = Field(default="", description="Shell text before the server starts, as the user.")
     epilogue: str = Field(default="", description="Shell text after it has ended.")
 
@@ -207,6 +208,11 @@ class Settings(BaseModel):
     overview: OverviewSettings = OverviewSettings()
     dashboards_account: str = Field(
         default="", description="Unix account of the dashboards, for a hub run by root; empty: the hub's own."
+    )
+    dashboards_token_file: Path | None = Field(
+        default=None,
+        description="For a hub that is not root: `emkit-hub dashboards` runs apart, under an account of its own, and this file "
+        "holds the token (32 characters or more) that only the two accounts may read.",
     )
 
     @model_validator(mode="after")

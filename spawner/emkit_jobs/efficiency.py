@@ -54,7 +54,7 @@ def _cores(usage: Usage) -> Iterator[str]:
         busy = usage.cpu_s / usage.elapsed_s
         enough = max(1, math.ceil(busy * MARGIN))
         if busy < TOO_MUCH * asked and enough < asked:
-            yield f"It kept {busy:.2g} of {asked} cores busy: ask for {enough}"
+            yield f"It kept {f'{busy:.1f}' if busy >= 0.1 else 'under 0.1'} of {asked} cores busy: ask for {enough}"
 
 
 def _gpus(usage: Usage) -> Iterator[str]:

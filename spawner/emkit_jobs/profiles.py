@@ -5,6 +5,7 @@ cannot pass for a default. `None` means: whatever the scheduler gives.
 """
 
 import re
+import reprlib
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Annotated
@@ -14,6 +15,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt,
 # Slurm's own names; nothing in them can be read as an option or a second directive
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.,-]{0,63}$")]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+SHOWN = reprlib.Repr()  # what somebody sent, in a message: it may be a megabyte
+SHOWN.maxstring = SHOWN.maxother = 80
 _RUNTIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d+){0,2})")
 
 
@@ -94,8 +97,8 @@ class Request(_Frozen):
             key = ".".join(str(part) for part in first["loc"])
             if first["type"] == "extra_forbidden":
                 known = ", ".join(cls.model_fields)
-                raise RequestError(f"Unknown option {key!r}: this hub knows {known}. Leave it out.") from error
-            raise RequestError(f"Option {key!r} is {first['input']!r}: {first['msg']}.") from error
+                raise RequestError(f"Unknown option {SHOWN.repr(key)}: this hub knows {known}. Leave it out.") from error
+            raise RequestError(f"Option {SHOWN.repr(key)} is {SHOWN.repr(first['input'])}: {first['msg']}.") from error
 
     def asked(self) -> dict[str, object]:
         """The numbers that were asked for, in the profile's own units."""
@@ -113,7 +116,7 @@ def grant(profiles: Mapping[str, Profile], request: Request) -> Resources:
     """What `request` gets of `profiles` (the first one when it names none); RequestError when it asks for too much."""
     name = next(iter(profiles)) if request.profile is None else request.profile
     if name not in profiles:
-        raise RequestError(f"There is no profile {name!r}: this hub offers {', '.join(profiles)}.")
+        raise RequestError(f"There is no profile {SHOWN.repr(name)}: this hub offers {', '.join(profiles)}.")
     profile = profiles[name]
     own = profile.model_dump(include=set(Resources.model_fields))
     for key, value in request.asked().items():

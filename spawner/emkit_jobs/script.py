@@ -20,6 +20,7 @@ class Verbatim(str):
 # its start gets a second try, which its first process makes without the user's own settings (`emkit_spawner.rescue`).
 SESSION = """\
 #!/bin/bash
+{{ directives }}
 set -euo pipefail
 stopped=
 trap 'stopped=1; echo "The job was asked to stop." >&2' TERM

@@ -4,7 +4,7 @@
 jobs go through an adapter of `emkit_jobs`, and the only thing a job reports is its port (`emkit_spawner.report`).
 
 The job's name is in the hub's database before the job exists, its id right after. So a hub that is killed at any moment finds
-its jobs again: it adopts what runs or waits (`get_url`) and cancels what no server owns (`sweep`). A server is dead only when the
+its jobs again: it adopts what runs or waits (`adoption`) and cancels what no server owns (`sweep`). A server is dead only when the
 scheduler says so.
 """
 
@@ -12,26 +12,22 @@ import asyncio
 import shlex
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import aiohttp
 from batchspawner import BatchSpawnerBase
-from emkit_jobs.profiles import Profile, Request, RequestError, Resources, offered
-from emkit_jobs.scheduler import Job, Scheduler, SchedulerError, State, Status, Usage
+from emkit_jobs.scheduler import Job, SchedulerError, State, Status, Usage
 from emkit_jobs.script import SESSION, Verbatim, render
 from jupyterhub import orm
-from jupyterhub.utils import fmt_ip_url, make_ssl_context, url_path_join
-from traitlets import Dict, Float, Unicode, default, validate
+from jupyterhub.utils import fmt_ip_url, make_ssl_context
+from traitlets import Float, Unicode, default
 
-from emkit_spawner import certificates, metrics, naming, requested, rescue
-from emkit_spawner.events import tell
-from emkit_spawner.form import Known, first_choice, look, nothing_open, options, page
+from emkit_spawner import adoption, certificates, events, metrics, naming, requested, rescue
 from emkit_spawner.launch import Launch, Limits
-from emkit_spawner.options import granted
+from emkit_spawner.offer import OfferSpawner
 from emkit_spawner.record import Record
 from emkit_spawner.refusal import StartRefused
 from emkit_spawner.steps import Event, Steps
@@ -50,8 +46,9 @@ class JobSpawner(OfferSpawner):
 
     batch_script = Unicode(
         SESSION,
-        help="""The job script: a Jinja template. {{command}} is the server's command line; {{prologue}} and {{epilogue}}
-        are the site's text; every other req_NAME trait is {{NAME}}. Values are quoted for the shell, each as one word.""",
+        help="""The job script: a Jinja template. {{command}} (or {{cmd}}) is the server's command line; {{prologue}},
+        {{epilogue}}, {{options}} and {{directives}} are the site's text; every other req_NAME trait is {{NAME}}. Values are quoted
+        for the shell, each as one word.""",
     ).tag(config=True)
 
     batchspawner_singleuser_cmd = Unicode(
@@ -85,6 +82,10 @@ class JobSpawner(OfferSpawner):
         """After a job that ended early: why the scheduler could not begin it in the user's home; empty: that was not the reason."""
         return ""
 
+    def directives(self) -> str:
+        """Lines at the top of the job script, for the scheduler: the site's own text."""
+        return ""
+
     # --- the job
 
     @property
@@ -103,20 +104,18 @@ class JobSpawner(OfferSpawner):
         return {"SHELL": "/bin/bash", **env, **self.resources.environment, **own}
 
     def server_command(self) -> list[str]:
-        return [*shlex.split(self.batchspawner_singleuser_cmd), *self.cmd, *self.get_args()]
+        return [*shlex.split(requested.wrapper(self.batchspawner_singleuser_cmd)), *self.cmd, *self.get_args()]
 
     def job(self) -> Job:
         """The job of this start. StartRefused for a user whose name cannot stand in it."""
         name = naming.job_name(self._secret(), self.user.name, self.name)
         values = self.get_req_subvars()
-        values |= {
-            "prologue": Verbatim(values["prologue"]),
-            "epilogue": Verbatim(values["epilogue"]),
-            "command": self.server_command(),
-        }
+        values |= {name: Verbatim(values[name]) for name in ("prologue", "epilogue", "options")}
+        values |= {"directives": Verbatim(self.directives()), "srun": "", "command": self.server_command()}
+        values["cmd"] = values["command"]  # batchspawner's name for it
         return Job(
             name=name,
-            script=render(self.batch_script, **values),
+            script=render(requested.template(self.batch_script), **values),
             folder=Path(self.req_homedir),
             environment=self.get_env(),
             resources=self.resources,
@@ -151,9 +150,8 @@ class JobSpawner(OfferSpawner):
             started = True
         finally:
             if not started:
-                self._forget_options()
-        self.record.good_options = {name: value for name, value in self.user_options.items() if name != "rescue"}
-        self.orm_spawner.user_options = self.record.good_options  # what the next start repeats
+                self.forget_options()
+        self.keep_options()
         return str(self.ip), self.port
 
     async def _start_job(self, limits: Limits) -> None:
@@ -161,14 +159,14 @@ class JobSpawner(OfferSpawner):
         self.home_trouble = ""
         try:
             await self._submit(self.job())
-            await self._until_up(limits)
+            await self.until_up(limits)
         except StartRefused as refusal:
             self.home_trouble = await self.home_kept_it_out() if refusal.reason == "job" else ""
             if not self.home_trouble:
                 raise
             self.steps.add(10, f"{self.home_trouble} Trying again without your home")
             await self._submit(self.job())
-            await self._until_up(limits)
+            await self.until_up(limits)
 
     async def _submit(self, job: Job) -> None:
         self._keep_sweeping()
@@ -183,9 +181,11 @@ class JobSpawner(OfferSpawner):
             raise StartRefused(f"The scheduler refused the job: {error}", reason="scheduler", status_code=503) from error
         self._save()
         self.steps.add(20, f"Submitted as job {self.job_id}")
-        self._tell("submitted", user=self.user.name, server=self.name, options=self.user_options)
+        self.tell("submitted", user=self.user.name, server=self.name, options=self.user_options)
 
-    async def _until_up(self, limits: Limits, *, reported: bool = False) -> None:
+    async def until_up(self, limits: Limits | None = None, *, reported: bool = False) -> None:
+        """Returns when the server of the present job answers; StartRefused when it never will. `reported`: its port is known."""
+        limits = limits or self._limits()
         self.port = self.record.port if reported else 0
         self.launch = Launch(self.scheduler(), self.job_id, self.steps, limits, self._answers)
         if reported:
@@ -193,16 +193,16 @@ class JobSpawner(OfferSpawner):
         try:
             self.ip = await self.launch.up()
             metrics.QUEUE.observe(self.launch.queued_s)
-            self._tell("up", host=self.ip, queued_s=self.launch.queued_s, elapsed_s=self.steps.elapsed_s)
+            self.tell("up", host=self.ip, queued_s=self.launch.queued_s, elapsed_s=self.steps.elapsed_s)
         except StartRefused as refusal:
-            self._tell("failed", reason=refusal.reason, said=str(refusal), elapsed_s=self.steps.elapsed_s)
+            self.tell("failed", reason=refusal.reason, said=str(refusal), elapsed_s=self.steps.elapsed_s)
             raise
         finally:
             self.launch = None
         self.steps.add(90, "Server is up")
 
-    def _tell(self, event: str, **values: object) -> None:
-        tell(self.log, event, self.record.job_name, job_id=self.job_id, **values)
+    def tell(self, event: str, **values: object) -> None:
+        events.tell(self.log, event, self.record.job_name, job_id=self.job_id, **values)
 
     async def _answers(self, host: str) -> bool:
         certificates = make_ssl_context(*(self.user.settings.get(f"internal_ssl_{part}") for part in ("key", "cert", "ca")))
@@ -228,12 +228,13 @@ class JobSpawner(OfferSpawner):
     async def move(self) -> None:
         """The server's job was requeued and has reported anew: the database learns where it runs now."""
         async with asyncio.timeout(self.start_timeout):
-            while (status := await self._status()).state is not State.RUNNING:
+            while (status := await self.status()).state is not State.RUNNING:
                 await asyncio.sleep(self.startup_poll_interval)
         self.ip = status.host or self.ip
-        self._serves()
+        self.serves_here()
 
-    def _serves(self) -> None:
+    def serves_here(self) -> None:
+        """The database learns where."""
         self.server.proto, self.server.ip, self.server.port = self._scheme, self.ip, self.port
         self._save()
 
@@ -251,7 +252,7 @@ class JobSpawner(OfferSpawner):
 
     # --- its life
 
-    async def _status(self) -> Status:
+    async def status(self) -> Status:
         return (await self.scheduler().query_many([self.job_id]))[self.job_id]
 
     async def poll(self) -> int | None:
@@ -269,7 +270,7 @@ class JobSpawner(OfferSpawner):
         if self.record.stopping and self._check_pending:  # the hub was killed while it stopped the server
             await self.stop()
             return 0
-        status = await self._status()
+        status = await self.status()
         if status.state is State.UNKNOWN:
             metrics.WITHOUT_ANSWER.inc()
         if status.state is not State.FINISHED:
@@ -281,7 +282,7 @@ class JobSpawner(OfferSpawner):
         """The job is over, and nobody asked for it."""
         if self.ready:  # JupyterHub polls again before it lets the server go
             metrics.ENDED.inc()
-            self._tell("ended", reason=status.reason, exit_code=status.exit_code)
+            self.tell("ended", reason=status.reason, exit_code=status.exit_code)
         scheduler = self.scheduler()
         await scheduler.cancel(self.job_id)  # what its script may have left behind
         self._remember(await scheduler.usage(self.job_id))
@@ -306,11 +307,11 @@ class JobSpawner(OfferSpawner):
         usage = await scheduler.usage(self.job_id)  # while it runs: not every site remembers what has ended
         try:
             await scheduler.cancel(self.job_id)
-            self._tell("stopped", user=self.user.name, server=self.name)
+            self.tell("stopped", user=self.user.name, server=self.name)
         except SchedulerError as error:
             # the server counts as stopped, its job is owned by nobody from now on: the sweep ends it
             self.log.warning("Job %s could not be cancelled, and will be tried again: %s", self.job_id, error)
-            self._tell("not stopped", said=str(error))
+            self.tell("not stopped", said=str(error))
         self._remember(await scheduler.usage(self.job_id) or usage)
 
     def _keep_sweeping(self) -> None:

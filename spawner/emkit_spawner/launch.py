@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from emkit_jobs.scheduler import Scheduler, State, Status
 
 from emkit_spawner.refusal import StartRefused
-from emkit_spawner.steps import Steps
+from emkit_spawner.steps import Steps, words
 
 HERE = "127.0.0.1"
 AT_ONCE_S = 2.0  # a job that starts within this time was never in a queue, for a person
@@ -68,21 +68,40 @@ class Launch:
             await asyncio.sleep(_CONNECT_TICK_S)
 
     async def _look(self, status: Status) -> None:
-        waited_s = time.monotonic() - self._since
         if status.state is State.FINISHED:
             told = await self.scheduler.explain(self.job_id)
             raise StartRefused(f"The server's job ended before the server was up. {told}", reason="job", status_code=500)
         if status.state is State.PENDING:
             self._in_queue()
-            waiting = await self.scheduler.waiting(self.job_id) if waited_s > AT_ONCE_S else None
-            if waiting is not None:
-                self.steps.wait(waiting)
-            if 0 < self.limits.queue_timeout_s < waited_s:
-                raise await self._too_long(f"did not start within {waited_s:.0f} s in the queue", "queue", "queue_timeout_s")
+            await self._wait()
         if status.state is State.RUNNING:
             self._at_work(status.host or HERE)
-        if self._running.is_set() and waited_s > self.limits.start_timeout_s:
-            raise await self._too_long(f"has run for {waited_s:.0f} s, but its server does not answer", "timeout", "start_timeout")
+        if self._running.is_set() and self._waited_s > self.limits.start_timeout_s:
+            told = await self.scheduler.explain(self.job_id)
+            raise StartRefused(
+                f"Job {self.job_id} has run for {self._waited_s:.0f} s, but its server does not answer, and this hub waits no "
+                f"longer (start_timeout). {told}",
+                reason="timeout",
+                status_code=504,
+            )
+
+    @property
+    def _waited_s(self) -> float:
+        """In the queue, or since the job has started."""
+        return time.monotonic() - self._since
+
+    async def _wait(self) -> None:
+        waiting = await self.scheduler.waiting(self.job_id) if self._waited_s > AT_ONCE_S else None
+        if waiting is not None:
+            self.steps.wait(waiting)
+        if 0 < self.limits.queue_timeout_s < self._waited_s:
+            why = f" {words(waiting)}" if waiting is not None else ""
+            raise StartRefused(
+                f"Job {self.job_id} did not start within {self._waited_s:.0f} s, and this hub waits no longer "
+                f"(queue_timeout_s).{why} Ask for less, or try again when there is more room.",
+                reason="queue",
+                status_code=504,
+            )
 
     def _in_queue(self) -> None:
         if self._running.is_set():
@@ -94,13 +113,7 @@ class Launch:
     def _at_work(self, host: str) -> None:
         self.host = host
         if not self._running.is_set():
-            self.queued_s = time.monotonic() - self._since
+            self.queued_s = self._waited_s
             self.steps.add(40, f"Job started on {'this machine' if host == HERE else host}")
             self._running.set()
             self._since = time.monotonic()
-
-    async def _too_long(self, what: str, reason: str, setting: str) -> StartRefused:
-        told = await self.scheduler.explain(self.job_id)
-        return StartRefused(
-            f"Job {self.job_id} {what}, which is this hub's limit ({setting}). {told}", reason=reason, status_code=504
-        )

@@ -12,7 +12,10 @@ from emkit_spawner.job_token import JobTokenHandler
 
 
 class SessionHandler(JobTokenHandler):
-    """GET api/emkit/sessions/USER/SERVER, with the scope read:servers or with the token of the server's own job."""
+    """GET api/emkit/sessions/USER/SERVER, with the scope read:servers or with the token of the server's own job.
+
+    `?usage=false`: without the usage, from what the scheduler has told of everybody's jobs already.
+    """
 
     async def get(self, user_name: str, server_name: str = "") -> None:
         own = self.job_spawner()
@@ -33,7 +36,9 @@ class SessionHandler(JobTokenHandler):
         waiting = usage = ends_at = None
         if job_id:
             scheduler = spawner.scheduler()
-            waiting, usage = await scheduler.waiting(job_id), await scheduler.usage(job_id)
+            waiting = await scheduler.waiting(job_id)
+            if self.get_query_argument("usage", "true") != "false":  # of a running job it costs commands of its own
+                usage = await scheduler.usage(job_id)
             ends_at = await scheduler.ends_at(job_id)
         record = spawner.record
         profile = spawner.user_options.get("profile") or next(iter(spawner.open_profiles), None)

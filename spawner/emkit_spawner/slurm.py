@@ -1,11 +1,14 @@
 """The spawner of a cluster that Slurm schedules: `c.JupyterHub.spawner_class = "emkit-slurm"`."""
 
 import pwd
+import shlex
+from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
 
 from emkit_jobs.scheduler import Scheduler, SchedulerError
 from emkit_jobs.slurm import Slurm, SlurmScheduler
+from tornado.netutil import is_valid_ip
 from traitlets import Bool, Float, Unicode, default
 
 from emkit_spawner import routes
@@ -31,9 +34,22 @@ class SlurmSpawner(JobSpawner):
     ).tag(config=True)
     slurm_conf = Unicode(help="Slurm's configuration file, where it is not at its usual place.").tag(config=True)
     tick_s = Float(2.0, help="Seconds for which one squeue answers for the jobs of all users.").tag(config=True)
-    outlook_s = Float(20.0, help="Seconds for which one sinfo, and one test of a start, answer for all users.").tag(config=True)
+    outlook_s = Float(10.0, help="Seconds for which one sinfo, and one test of a start, answer for all users.").tag(config=True)
     startup_poll_interval = Float(0.5, help="Seconds between two looks at a job that starts.").tag(config=True)
     ip = Unicode("0.0.0.0", help="Address the servers listen at, on their nodes.").tag(config=True)
+
+    req_qos = Unicode(help="Quality of service of the jobs.").tag(config=True)
+    req_reservation = Unicode(help="Reservation in which the jobs run.").tag(config=True)
+    req_gres = Unicode(help="Generic resources, as sbatch's --gres takes them.").tag(config=True)
+    req_srun = Unicode(help="What stands before the server's command: srun was batchspawner's default.").tag(config=True)
+
+    def server_command(self) -> list[str]:
+        return [*shlex.split(self.req_srun), *super().server_command()]
+
+    def directives(self) -> str:
+        asked = {"--qos": self.req_qos, "--reservation": self.req_reservation, "--gres": self.req_gres}
+        lines = [f"#SBATCH {name}={value}" for name, value in asked.items() if value]
+        return "\n".join([*lines, *(f"#SBATCH {line}" for line in self.req_options.splitlines() if line.strip())])
 
     @property
     def slurm(self) -> Slurm:
@@ -44,6 +60,18 @@ class SlurmSpawner(JobSpawner):
         if self.home_trouble:
             return SlurmScheduler(self.slurm, account, self.sudo, log="/dev/null")
         return SlurmScheduler(self.slurm, account, self.sudo)
+
+    @default("ssl_alt_names")
+    def _names_of_nodes(self) -> "Callable[[SlurmSpawner], Awaitable[list[str]]]":
+        return SlurmSpawner.node_names
+
+    async def node_names(self) -> list[str]:
+        """What a certificate must be good for when nobody knows yet on which node its server will run: all of their addresses."""
+        try:
+            addresses = set((await self.slurm.run("sinfo", "--noheader", "--all", "--Node", "--format=%o")).split())
+        except SchedulerError as error:
+            raise StartRefused(f"Slurm does not tell its nodes' addresses: {error}", reason="scheduler", status_code=503) from error
+        return sorted(f"{'IP' if is_valid_ip(address) else 'DNS'}:{address}" for address in addresses)
 
     async def home_kept_it_out(self) -> str:
         try:

@@ -20,7 +20,7 @@ async def sweep(scheduler: Scheduler, database: Any, prefix: str, every_s: float
     while True:
         try:
             found = await scheduler.find(prefix)
-            owned = {(state or {}).get("job_name") for (state,) in database.query(orm.Spawner.state)}
+            owned = {(spawner.state or {}).get("job_name") for spawner in database.query(orm.Spawner)}
         except SchedulerError as error:
             log.warning("Jobs that nobody owns are looked for again in %g s: %s", every_s, error)
         except SQLAlchemyError as error:

@@ -77,6 +77,8 @@ AccountingStoragePass={folder}/munge/socket
 class Namespaces(OneHost):
     """Each node a network namespace with its own address and host name, on a bridge of this machine."""
 
+    database: subprocess.Popen[bytes] | None = None
+
     title = "namespaces"
 
     def __init__(self, folder: Path) -> None:
@@ -86,6 +88,7 @@ class Namespaces(OneHost):
         super().__init__(folder, ACCOUNTED.format(folder=folder, port=port))
         self.nodes = {name: f"10.77.{self.number}.{11 + i}" for i, name in enumerate(NODES)}
         text = (folder / "slurm.conf").read_text().replace("(127.0.0.1)", f"({self.address})", 1)
+        text = text.replace(",NoCtldInAddrAny", "")  # it would listen where the host's own name leads: nodes come over the bridge
         for name, address in self.nodes.items():
             text = re.sub(rf"(NodeName={name}) NodeHostname=\S+ NodeAddr=\S+ Port=\d+", rf"\1 NodeAddr={address}", text)
         (folder / "slurm.conf").write_text(text)
@@ -125,11 +128,12 @@ class Namespaces(OneHost):
         try:
             super().stop()
         finally:
-            for name in ("slurmdbd", "mariadbd"):
-                file = self.folder / f"{name}.pid"
-                if file.exists():
-                    self.daemons[name] = int(file.read_text())
-                    self.end(name, signal.SIGTERM)
+            if (file := self.folder / "slurmdbd.pid").exists():
+                self.daemons["slurmdbd"] = int(file.read_text())
+                self.end("slurmdbd", signal.SIGTERM)
+            if self.database is not None:
+                self.database.terminate()
+                self.database.wait()  # a child that nobody waits for stays in the table of processes
             for name in NODES:
                 subprocess.run(["ip", "netns", "delete", self._space(name)], check=True)
             subprocess.run(["ip", "link", "delete", self.bridge], check=True)
@@ -168,8 +172,7 @@ class Namespaces(OneHost):
         subprocess.run([*install, "--auth-root-authentication-method=socket"], check=True, stdout=subprocess.DEVNULL)
         options = [f"--datadir={data}", f"--socket={data}/socket", f"--port={self.database_port}", "--bind-address=127.0.0.1"]
         options += [f"--pid-file={data}/pid", f"--log-error={data}/log", "--innodb-buffer-pool-size=64M"]
-        server = subprocess.Popen(["/usr/sbin/mariadbd", "--no-defaults", "--user=mysql", *options], start_new_session=True)
-        (self.folder / "mariadbd.pid").write_text(str(server.pid))
+        self.database = subprocess.Popen(["/usr/sbin/mariadbd", "--no-defaults", "--user=mysql", *options], start_new_session=True)
         client = ["mariadb", f"--socket={data}/socket"]
 
         def answers() -> bool:

@@ -24,7 +24,8 @@ class Comparison:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.rows: dict[str, dict[str, dict[str, str]]] = {}  # fault → column → "how" → outcome, with the reason
+        # fault → column → how → outcome, with the reason; what this run leaves out stays as it was
+        self.rows: dict[str, dict[str, dict[str, str]]] = json.loads(file.read_text())["rows"] if file.exists() else {}
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

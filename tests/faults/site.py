@@ -39,6 +39,7 @@ c.JupyterHub.concurrent_spawn_limit = 200
 c.JupyterHub.tornado_settings = {{"slow_spawn_timeout": 0}}  # every answer comes at once, the outcome by the progress
 c.JupyterHub.load_roles[0]["scopes"] += ["admin:server_state", "list:users"]
 c.JupyterHub.init_spawners_timeout = 1
+c.Spawner.cmd = [{stub!r}]  # batchspawner runs a Python script and nothing else
 c.Spawner.start_timeout = {start_timeout_s}
 c.Spawner.consecutive_failure_limit = 0
 c.BatchSpawnerBase.req_partition = "crowd"
@@ -82,7 +83,8 @@ class Site:
         self._people = 0
         for name in ("database", "home", "on-start"):
             (folder / name).mkdir(parents=True)
-        (folder / "stub.py").write_text(STUB)
+        (stub := folder / "stub.py").write_text(f"#!{sys.executable}\n{STUB}")
+        stub.chmod(0o755)
         (folder / "jupyterhub_config.py").write_text(self._config())
 
     def _config(self) -> str:
@@ -93,7 +95,7 @@ class Site:
         )  # fmt: skip
         lines = LINES.format(
             token=self._token, ip=self.cluster.address, database=self.database, start_timeout_s=self.contender.start_timeout_s,
-            prologue=PROLOGUE.format(folder=self.folder),
+            prologue=PROLOGUE.format(folder=self.folder), stub=str(self.folder / "stub.py"),
         )  # fmt: skip
         own = self.contender.lines.format(
             conf=self.cluster.environment["SLURM_CONF"], home=str(self.folder / "home"), addresses=self.cluster.nodes,

@@ -1,11 +1,13 @@
 """What people do: they change their mind, come all at once, stay too long, break their own shell, and send anything."""
 
+import os
 import pwd
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from tests.faults.site import Person, Site
 pytestmark = pytest.mark.hub
 CROWD, SAMPLE = 100, 30  # people at once, in a campaign and in an ordinary run
 CLEAR = 2000  # characters: a longer message is not one that a person reads
+TOO_LONG = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)  # how the proxy takes a megabyte of address
 HOSTILE = (
     "$(touch CANARY)",
     "`touch CANARY`",
@@ -104,10 +107,12 @@ def test_hostile_user_name(site: Site, canary: Path) -> None:
     """User name hostile: shell, newline, Unicode, 1 MB"""
     for name in hostile(canary):
         eve = Person(site, name)
-        if eve.call("POST", "").status_code == 201:
-            told = eve.refused()
-            assert told is not None and len(told) < CLEAR
-            assert eve.call("DELETE", "").status_code == 204
+        made = site.api.call("POST", "/users", {"usernames": [name]})
+        with suppress(*TOO_LONG):
+            if made.status_code == 201:
+                told = eve.refused()
+                assert told is not None and len(told) < CLEAR
+                assert eve.call("DELETE", "").status_code == 204
         assert site.jobs() == set()
     site.person().is_not_stuck()
 
@@ -117,12 +122,13 @@ def test_hostile_server_name(site: Site, canary: Path) -> None:
     ann = site.person()
     for name in hostile(canary):
         named = Person(site, ann.name, name)
-        told = named.refused()
-        if told is None:  # a name that JupyterHub takes is a name like any other
-            named.found()
-            named.stop()
-        else:
-            assert len(told) < CLEAR
+        with suppress(*TOO_LONG):
+            told = named.refused()
+            if told is None:  # a name that JupyterHub takes is a name like any other
+                named.found()
+                named.stop()
+            else:
+                assert len(told) < CLEAR
     site.no_orphans()
     ann.is_not_stuck()
 
@@ -165,7 +171,7 @@ def token_of(person: Person) -> str:
 def account(site_folder: Path) -> Iterator[pwd.struct_passwd]:
     """A Unix account whose login prints, and then fails."""
     (home := site_folder / "account").mkdir(mode=0o700)
-    name = "emkit-faults"
+    name = f"emkit-faults{os.getpid()}"
     subprocess.run(["useradd", "--home-dir", str(home), "--no-create-home", "--shell", "/bin/bash", name], check=True)
     try:
         found = pwd.getpwnam(name)

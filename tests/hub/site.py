@@ -26,12 +26,15 @@ class Site:
     settings: str
     account: str = ""
     groups: tuple[str, ...] = ()
+    network: str = ""  # lines more for that section
+    scheme: str = "http"
+    trusted: str = ""  # file of a certificate
     environment: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=lambda: free_ports(1)[0])
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     @property
     def data(self) -> DataFolder:
@@ -41,9 +44,9 @@ class Site:
     def log(self) -> str:
         return (self.folder / "hub.log").read_text()
 
-    def write(self, more: str = "") -> None:
+    def write(self) -> None:
         head = f'data = "{self.folder / "data"}"\n'
-        (self.folder / "site.toml").write_text(f"{head}{self.settings}\n[network]\nport = {self.port}\n{more}")
+        (self.folder / "site.toml").write_text(f"{head}{self.settings}\n[network]\nport = {self.port}\n{self.network}\n")
 
     @contextmanager
     def process(self, name: str, *command: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -65,7 +68,7 @@ class Site:
     @contextmanager
     def proxy(self) -> Iterator[None]:
         with self.process("proxy", sys.executable, "-m", "emkit_hub.command", "proxy") as running:
-            self._until(running, "proxy", lambda: requests.get(self.url, timeout=5).status_code > 0)
+            self._until(running, "proxy", lambda: requests.get(self.url, timeout=5, verify=self.trusted or True).status_code > 0)
             yield
 
     @contextmanager

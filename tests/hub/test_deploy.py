@@ -10,9 +10,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import requests
+from emkit_hub import proxy
 from emkit_hub.backup import BackupError, backup
 from emkit_hub.data_folder import DataFolder
 from emkit_hub.settings import Settings
+
+from tests.hub.site import Site
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "hub" / "deploy"
@@ -33,7 +37,47 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
         (tmp_path / unit.name).write_text(text)
     done = subprocess.run(["systemd-analyze", "verify", *map(str, tmp_path.iterdir())], capture_output=True, text=True, timeout=120)
     own = [line for line in done.stderr.splitlines() if "emkit" in line]
-    assert len(units) == 4 and done.returncode == 0 and own == [], done.stderr
+    assert len(units) == 5 and done.returncode == 0 and own == [], done.stderr
+
+
+@pytest.mark.hub
+def test_the_proxy_holds_the_certificate_where_no_web_server_does(tmp_path: Path) -> None:
+    proxy.install()
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=x",
+        ]
+        + ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "certificate")],
+        check=True,
+        capture_output=True,
+    )
+    names = {"certificate": tmp_path / "certificate", "key": tmp_path / "key", "public_url": "https://127.0.0.1"}
+    lines = "\n".join(f'{name} = "{value}"' for name, value in names.items())
+    site = Site(tmp_path, "", network=lines, scheme="https", trusted=str(names["certificate"]))
+    site.write()
+    with site.proxy():
+        answer = requests.get(site.url, verify=site.trusted, timeout=60)
+        assert answer.status_code == 503  # there is no hub behind it
+        process = next(path for path in Path("/proc").glob("[0-9]*") if _is_proxy(path, site))
+        assert site.data.proxy_token not in (process / "cmdline").read_text()
+
+
+def _is_proxy(process: Path, site: Site) -> bool:
+    try:
+        return "configurable-http-proxy" in (words := (process / "cmdline").read_text()) and f"\0{site.port}\0" in words
+    except OSError:
+        return False
 
 
 def test_the_pages_name_files_that_are_there() -> None:

@@ -4,7 +4,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from emkit_hub.authentication import configure_logins
+from emkit_hub.data_folder import DataFolder
 from emkit_hub.settings import Settings, SettingsError
+from traitlets.config import Config
 
 SITE = """
 title = "EM core"
@@ -50,6 +53,17 @@ def test_without_a_file_the_whole_machine_is_offered_first() -> None:
         ("[profiles]", "found no profile"),
         ("owner = '../x'", "key owner"),
         ("title = ", "cannot be read"),
+        ("database = 'postgresql+psycopg://emkit:hush@db/emkit'", "found a password in the address: let `passfile`"),
+        ("database = 'somewhere'", "but an address as postgresql+psycopg://USER@HOST/NAME was needed"),
+        ("[network]\ncertificate = '/x.pem'", "found only one of `certificate` and `key`"),
+        ("[network]\ncertificate = '/x.pem'\nkey = '/x.key'", "no `public_url`"),
+        ("[network]\nhub_port = 70000", "key network.hub_port"),
+        ("[login]\nmethod = 'kerberos'", "key login.method: Input should be 'passwords', 'pam' or 'oauth'"),
+        ("[login]\nmethod = 'pam'", "found nobody who may enter: name `users`, `groups` or `admins`"),
+        ("[login]\nmethod = 'oauth'\neverybody = true\nworkshop = true", "`workshop = true`, which belongs to method `pam`"),
+        ("[login]\nmethod = 'oauth'\n[login.options]\nclient_secret = 'hush'", "put it into a file of mode 0600"),
+        ("[culling]\nidle = 'soon'", "key culling.idle"),
+        ("[slurm]\naccounts = 'a b'", "key slurm.accounts"),
     ],
 )
 def test_a_mistake_is_named_with_its_file_and_key(tmp_path: Path, text: str, named: str) -> None:
@@ -62,3 +76,27 @@ def test_a_mistake_is_named_with_its_file_and_key(tmp_path: Path, text: str, nam
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         Settings.read(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"authenticator": "generic-oauth", "options": {"colour": 1}}, "GenericOAuthenticator has no setting colour. Known: "),
+        ({"authenticator": "nothing.here.Authenticator", "options": {"x": 1}}, "which is not installed here"),
+        ({"authenticator": "pathlib.Path", "options": {"x": 1}}, "is no authenticator of JupyterHub"),
+        (
+            {"authenticator": "github", "options": {}, "admins": ["ann"], "client_secret_file": "/not/there"},
+            "/not/there cannot be read",
+        ),
+    ],
+)
+def test_an_authenticator_that_cannot_be_is_told(tmp_path: Path, options: dict[str, object], said: str) -> None:
+    settings = Settings.model_validate({"login": {"method": "oauth", **options}})
+    with pytest.raises(SettingsError) as error:
+        configure_logins(Config(), settings, DataFolder(tmp_path))
+    assert said in str(error.value)
+
+
+def test_the_configuration_of_a_site_is_three_lines() -> None:
+    lines = (Path(__file__).parents[2] / "hub" / "jupyterhub_config.py").read_text().splitlines()
+    assert len(lines) == 3 and "configure(get_config())" in lines[2]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from emkit_hub import proxy
+from emkit_hub.data_folder import free_ports
 from emkit_hub.visitor import Visitor
 from emkit_jobs.processes import carrying
 
@@ -35,7 +36,9 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
     proxy.install()
     with open_folder() as folder, ExitStack() as stack:
         address = stack.enter_context(postgres(folder)) if request.param == "postgresql" else ""
-        made = Site(folder, SETTINGS.format(database=address))
+        # as nodes see a hub: at another address than people do, and at a port that a firewall's rule can name
+        network = f'hub_address = "127.0.0.2"\nhub_port = {free_ports(1)[0]}'
+        made = Site(folder, SETTINGS.format(database=address), network=network)
         made.write()
         stack.enter_context(made.proxy())
         yield made
@@ -71,6 +74,7 @@ def test_an_upgrade_keeps_session_kernel_and_login(site: Site) -> None:
             assert code == 0 and "reachable, writable, of this version" in said, said
             with owner.kernel() as kernel:
                 kernel.run("kept = 41")
+                assert kernel.run("import os; print(os.environ['JUPYTERHUB_API_URL'])").startswith("http://127.0.0.2:")
         with owner.kernel(kernel.id) as again:
             assert again.run("print(kept + 1)") == "42\n"  # there is no hub now
         code, said = emkit_hub(site, "backup", str(site.folder))

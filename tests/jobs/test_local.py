@@ -15,7 +15,7 @@ import pytest
 from emkit_jobs import processes
 from emkit_jobs.local import LocalScheduler
 from emkit_jobs.profiles import Resources
-from emkit_jobs.scheduler import Job, SchedulerError, State
+from emkit_jobs.scheduler import Asked, Job, SchedulerError, State
 
 ENVIRONMENT = {"PATH": os.defpath, "SECRET": "a token"}
 SLEEP = "exec sleep 300"
@@ -211,3 +211,43 @@ async def test_log_tail_is_bounded_and_survives_bytes_that_are_no_text(scheduler
     await reaches(scheduler, job_id, State.FINISHED)
     text = await scheduler.explain(job_id)
     assert len(text) < 5000 and text.endswith("end \ufffd")
+
+
+async def test_a_job_tells_what_it_uses_and_what_it_has_used(scheduler: LocalScheduler, tmp_path: Path) -> None:
+    hold = "x = bytearray(60 * 2**20); x[::4096] = b'1' * len(x[::4096]); print('held', flush=True); input()"
+    script = f'mkfifo {tmp_path}/go; bash -c "for ((i = 0; i < 300000; i++)); do :; done"; {sys.executable} -c "{hold}" < {tmp_path}/go'
+    resources = Resources(cpus=1, memory_mb=4000, runtime=timedelta(minutes=5))
+    job_id = await scheduler.submit(job(script, resources=resources))
+    assert await scheduler.waiting(job_id) is None
+
+    async def held() -> bool:
+        used = await scheduler.usage(job_id)
+        return used is not None and (used.memory_peak_mb or 0) > 60
+
+    await until(lambda: asyncio.to_thread((tmp_path / "go").exists))
+    with (tmp_path / "go").open("w") as go:
+        await until(held)
+        used, ends_at = await scheduler.usage(job_id), await scheduler.ends_at(job_id)
+        assert used is not None and ends_at is not None and used.cpu_s is not None
+        assert used.asked == Asked(1, 4000, 0, 300.0) and used.cpu_s > 0.05
+        assert abs(used.elapsed_s + ends_at - time.time() - 300) < 5
+        go.write("\n")
+    await reaches(scheduler, job_id, State.FINISHED)
+    whole = await scheduler.usage(job_id)
+    assert whole is not None and whole.ends_at is None and (whole.cpu_s or 0) > 0.05 and (whole.memory_peak_mb or 0) > 60
+    assert await scheduler.ends_at(job_id) is None
+
+
+async def test_the_machine_is_one_partition_and_starts_at_once(scheduler: LocalScheduler) -> None:
+    (room,) = (await scheduler.free()).values()
+    assert (room.default, room.nodes_up, room.gpus_up, room.cpus_up) == (True, 1, 0, len(os.sched_getaffinity(0)))
+    assert 0 <= room.cpus <= room.cpus_up and 0 < room.memory_mb <= room.memory_up_mb
+    assert (await scheduler.outlook(Resources(cpus=1))).starts_at is not None
+    refused = await scheduler.outlook(Resources(gpus=1), ["gpus"])
+    assert refused.starts_at is None and "has none" in refused.refused and await scheduler.starts_at(Resources(gpus=1)) is None
+    assert (await scheduler.queue()).silence == ""
+
+
+@pytest.mark.parametrize("job_id", ["", "never", "../../etc", "a\nb"])
+async def test_a_job_that_is_none_has_used_nothing(scheduler: LocalScheduler, job_id: str) -> None:
+    assert await scheduler.usage(job_id) is None and await scheduler.ends_at(job_id) is None

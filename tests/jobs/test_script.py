@@ -10,10 +10,12 @@ from jinja2 import UndefinedError
 
 TEXT = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=40)
 
+NOTHING = {name: Verbatim("") for name in ("directives", "prologue", "epilogue")}
+
 
 @given(st.lists(TEXT, min_size=1, max_size=4))
 def test_a_list_arrives_word_for_word(words: list[str]) -> None:
-    script = render(SESSION, prologue=Verbatim(""), epilogue=Verbatim(""), command=["printf", r"%s\0", *words])
+    script = render(SESSION, **NOTHING, command=["printf", r"%s\0", *words])
     done = subprocess.run(["/bin/bash", "-c", script], capture_output=True, check=True)
     assert done.stdout.decode().split("\0")[:-1] == words
 
@@ -27,7 +29,8 @@ def test_a_text_is_one_word(text: str) -> None:
 
 
 def test_the_sites_own_text_is_shell_and_the_exit_code_is_the_commands() -> None:
-    script = render(SESSION, prologue=Verbatim("A=1; echo before $A"), epilogue=Verbatim("echo after $status"), command=["false"])
+    own = {"directives": Verbatim(""), "prologue": Verbatim("A=1; echo before $A"), "epilogue": Verbatim("echo after $status")}
+    script = render(SESSION, **own, command=["false"])
     done = subprocess.run(["/bin/bash", "-c", script], capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("before 1\nafter 1\n", 1)
 

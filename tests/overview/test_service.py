@@ -49,7 +49,7 @@ def test_an_announcement_is_seen_everywhere_as_text(hub: RunningHub, boss: Visit
     assert posted.status_code == 201
     server = token_of(ann)
     with Visitor(hub.url) as stranger:
-        pages = [boss.get(PAGE), ann.get(PAGE), ann.get("/hub/spawn"), stranger.get("/hub/login")]
+        pages = [boss.get(PAGE), ann.get(PAGE), ann.get("/hub/spawn"), ann.get("/services/dashboards/"), stranger.get("/hub/login")]
     for page in pages:
         assert "alert(1)" in html.unescape(page.text), page.url
         assert "<script>alert" not in page.text and "<img src=x" not in page.text and "{{ 7 * 7 }}" in page.text, page.url

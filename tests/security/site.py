@@ -47,6 +47,7 @@ memory_mb = 1000
 [dashboards]
 pool = 0
 cap = 6
+unseen_s = 3600
 """
 DASHBOARD = "notes"
 SECRET = "what nobody else may read"

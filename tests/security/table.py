@@ -143,6 +143,8 @@ OURS = [
     Row("GET", "/hub/api/emkit/announcements", TOKENS),
     Row("GET", "/hub/api/emkit/sessions/{server}/", OWN | JOB),
     Row("GET", "/hub/api/emkit/system", ADMIN),
+    Row("GET", "/hub/api/emkit/outlook?profile=small", MEMBERS, 0),
+    Row("GET", "/hub/api/emkit/outlook?user={server}&profile=small", OWN, 0),
 ]
 SERVERS = [  # behind the proxy, each asking the hub who comes
     Row("GET", "/user/{server}/lab", OWN | JOB),

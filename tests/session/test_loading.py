@@ -37,7 +37,10 @@ def test_outside_a_job_there_is_nothing(tmp_path: Path) -> None:
 def test_a_hub_that_does_not_answer_costs_its_news_and_nothing_else(tmp_path: Path, window: Page) -> None:
     (nobody,) = free_ports(1)
     with jupyter("jupyterlab", home=tmp_path, environment=in_a_job(nobody)) as server:
+        get(server, "api/contents")  # counts as somebody's work
+        before = get(server, "api/status").json()["last_activity"]
         state = get(server, "emkit/session").json()
+        assert get(server, "api/status").json()["last_activity"] == before  # the clock of a page is nobody's work
         assert state["memory_mb"] > 20 and state["left_s"] is None and state["announcements"] == []
         assert "does not answer" in state["hub_silence"]
         window.goto(f"{server.url}lab?token={TOKEN}")

@@ -1,12 +1,15 @@
 """Kernels as jobs of a real Slurm, from a light server: through their life, and through the loss of the server or of the job."""
 
+import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from emkit_spawner.kernels.record import Record
 
-from tests.kernels.light_server import LightServer, install, until
+from tests.kernels.light_server import PATIENCE_S, LightServer, install, until
 from tests.slurm.cluster import Cluster
 
 KERNELS = """
@@ -23,6 +26,12 @@ partition = "closed"
 title = "Nowhere"
 partition = "nowhere"
 """
+# Slurm's own sbatch, after which the server may be killed before it has read the answer
+SBATCH = """#!/bin/bash
+told=$({real} "$@"); code=$?
+[[ ! -e {flag} ]] || kill -KILL $PPID
+echo "$told"; exit $code
+"""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +42,11 @@ def home(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(home: Path, cluster: Cluster) -> Iterator[LightServer]:
     settings = KERNELS.format(conf=cluster.environment["SLURM_CONF"], folder=home / "kernels")
-    found = LightServer(home, {**install(settings, home), "EMKIT_TEST_SECRET": "a token"})
+    (home / "bin").mkdir()
+    (home / "bin/sbatch").write_text(SBATCH.format(real=shutil.which("sbatch"), flag=home / "kill"))
+    (home / "bin/sbatch").chmod(0o755)
+    path = f"{home / 'bin'}:{os.environ['PATH']}"
+    found = LightServer(home, {**install(settings, home), "PATH": path, "EMKIT_TEST_SECRET": "a token"})
     found.start()
     yield found
     found.stop()
@@ -130,6 +143,22 @@ def test_a_kernel_that_waited_starts_by_itself_also_for_a_new_server(
     with server.channels(kernel) as channels:
         assert channels.run("import os; print(os.environ['SLURM_JOB_ID'])").strip() == job
     assert server.told(kernel) == {}
+
+
+def test_a_server_killed_between_sbatch_and_its_record_finds_the_job_by_its_name(
+    server: LightServer, cluster: Cluster, home: Path, notebook: Callable[[str], str]
+) -> None:
+    (home / "kill").touch()
+    kernel = notebook("small")
+    assert server.process is not None
+    server.process.wait(PATIENCE_S)
+    (home / "kill").unlink()
+    record = Record.read(home / "kernels" / kernel)
+    assert record is not None and record.job_id == ""
+    (job,) = jobs(cluster)
+    server.start()
+    with server.channels(kernel) as channels:
+        assert channels.run("import os; print(os.environ['SLURM_JOB_ID'])").strip() == job
 
 
 @pytest.mark.parametrize(("end", "why"), [("scancel", "cancelled"), ("scancel --signal=KILL", "cancelled")])

@@ -11,6 +11,7 @@ import pytest
 from emkit_jobs.profiles import Resources
 from emkit_jobs.scheduler import Job, State
 from emkit_jobs.slurm import Slurm, SlurmScheduler
+from emkit_jobs.slurm.cluster import TESTS_AT_ONCE
 
 from tests.slurm.cluster import GPU_FILES, NODES, Cluster
 
@@ -80,7 +81,7 @@ async def test_a_closed_partition_has_no_start(scheduler: SlurmScheduler) -> Non
     [
         (Resources(cpus=400), "Requested node configuration is not available"),
         (Resources(gpus=3), "Requested node configuration is not available"),
-        (Resources(runtime=timedelta(hours=2)), "partition main gives a job at most 1 h"),
+        (Resources(runtime=timedelta(hours=9)), "partition main gives a job at most 8 h"),
         (Resources(partition="nowhere"), "invalid partition specified: nowhere"),
     ],
 )
@@ -235,6 +236,20 @@ async def test_a_page_does_not_wait_for_a_command_that_hangs(
     assert await scheduler.free() == before and (await scheduler.waiting("1")) is None
     (proxy.folder / "hang").unlink()
     await until(lambda: scheduler.slurm.free.get())
+
+
+async def test_many_shapes_at_once_do_not_keep_slurm_busy(cluster: Cluster, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emkit_jobs.slurm.outlook.PATIENCE_S", 1.0)
+    (proxy.folder / "hang").touch()
+    scheduler = SlurmScheduler(Slurm(proxy.environment(cluster), patience_s=3))
+    outlooks = await asyncio.gather(*(scheduler.outlook(Resources(memory_mb=100 + n)) for n in range(20)))
+    assert proxy.asked("sbatch") == TESTS_AT_ONCE and {outlook.starts_at for outlook in outlooks} == {None}
+    (proxy.folder / "hang").unlink()
+
+    async def all_answered() -> bool:
+        return (await scheduler.outlook(Resources(memory_mb=119))).starts_at is not None
+
+    await until(all_answered)
 
 
 async def test_one_question_serves_everybody(cluster: Cluster, proxy: Proxy) -> None:

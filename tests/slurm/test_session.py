@@ -49,6 +49,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import os")])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, home / "work.ipynb")
+    (home / "notes.txt").touch()
     return home
 
 
@@ -118,6 +119,11 @@ def test_warned_then_saved_and_resubmitted_to_the_same_notebook(page: Page, hub:
     dialog.get_by_role("button", name="Not now").click()
     give(cluster, before, WALLTIME_MIN)
 
+    other = page.context.new_page()  # a second window of the same Lab, with something unsaved of its own
+    other.goto(f"{hub.url}/user/ann/lab/workspaces/other/tree/notes.txt")
+    other.locator(".jp-FileEditor .cm-content").click()
+    other.keyboard.type("in another window")
+    page.bring_to_front()
     cell = page.locator(".jp-Notebook .cm-content").first
     cell.click()
     page.keyboard.press("Control+End")
@@ -129,11 +135,14 @@ def test_warned_then_saved_and_resubmitted_to_the_same_notebook(page: Page, hub:
     page.wait_for_url("**/user/ann/lab/tree/work.ipynb")
     expect(page.locator(".jp-Notebook .cm-content").first).to_contain_text("import os  # unsaved")
     assert "unsaved" in (home / "work.ipynb").read_text()
+    assert (home / "notes.txt").read_text() == "in another window"
     after = job(cluster)
     assert after != before
-    status.click()
-    expect(dialog).to_contain_text(f"{after} (small)")
-    dialog.get_by_role("button", name="Not now").click()
+    for window in (page, other):  # the second one came back by itself
+        expect(window.get_by_text("This page comes back when it is up")).to_have_count(0)
+        window.locator(".emkit-session-item").click()
+        expect(window.locator("dialog.jp-Dialog")).to_contain_text(f"{after} (small)")
+    other.close()
 
 
 def test_what_cannot_be_saved_keeps_the_session(page: Page, hub: PlainHub, cluster: Cluster, home: Path) -> None:

@@ -13,6 +13,7 @@ from emkit_hub.dashboards.guard import Guard
 from emkit_hub.dashboards.places import Full
 from emkit_hub.dashboards.pool import Pool
 from emkit_hub.dashboards.settings import DashboardSettings
+from emkit_hub.overview.announcements import Announcements
 
 PAGES = Path(__file__).parent / "pages"
 RETRY_AFTER_S = 5
@@ -91,6 +92,7 @@ class GalleryPage(Page):
             waiting=len(places.queue),
             own=own,
             note=self.site.account_note,
+            announcements=Announcements(self.site.announcements).current() if self.site.announcements else (),
         )
 
 

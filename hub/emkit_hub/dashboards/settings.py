@@ -41,6 +41,9 @@ class DashboardSettings(BaseModel):
     )
     data_roots: tuple[Path, ...] = Field(default=(), description="Public data: folders every kernel may read.")
     environment: dict[str, str] = Field(default_factory=dict, description="Environment variables for the kernels; never a secret.")
+    announcements: Path | None = Field(
+        default=None, description="File of the announcements that the gallery shows; set by the hub."
+    )
     account_note: str = Field(default="", description="A sentence shown in the gallery, as in one-account mode.")
 
     @model_validator(mode="after")

@@ -49,6 +49,9 @@ def versions(settings: Settings, folder: DataFolder) -> Iterator[Finding]:
 
 def secrets_closed(settings: Settings, folder: DataFolder) -> Iterator[Finding]:
     """Whether what only the hub may read is closed to everybody else."""
+    if not folder.path.exists():
+        yield note("secrets", f"none made yet in {folder.path}")
+        return
     if not os.access(folder.path, os.X_OK):
         yield wrong(
             "secrets",
@@ -57,7 +60,7 @@ def secrets_closed(settings: Settings, folder: DataFolder) -> Iterator[Finding]:
         )
         return
     files = [folder.path / "secrets", *sorted((folder.path / "secrets").glob("*"))]
-    named = [settings.login.client_secret_file, settings.network.key]
+    named = [settings.login.client_secret_file, settings.network.key, settings.dashboards_token_file]
     if settings.database:
         named += [Path(str(file)) for file in [make_url(settings.database).query.get("passfile")] if file]
     else:
@@ -68,7 +71,7 @@ def secrets_closed(settings: Settings, folder: DataFolder) -> Iterator[Finding]:
         try:
             found = file.stat()
         except FileNotFoundError:
-            if file in (settings.login.client_secret_file, settings.network.key):
+            if file in (settings.login.client_secret_file, settings.network.key, settings.dashboards_token_file):
                 yield wrong(f"secret: {file}", "does not exist", "Make it, mode 0600, or take its name out of the settings.")
             continue  # the hub makes the others at its first start
         except PermissionError:
@@ -76,8 +79,9 @@ def secrets_closed(settings: Settings, folder: DataFolder) -> Iterator[Finding]:
             continue
         seen += 1
         mode = stat.S_IMODE(found.st_mode)
-        if mode & 0o077:
-            closed = "0700" if stat.S_ISDIR(found.st_mode) else "0600"
+        shared = file == settings.dashboards_token_file  # with the group of the dashboards' account
+        if mode & (0o037 if shared else 0o077):
+            closed = "0700" if stat.S_ISDIR(found.st_mode) else "0640" if shared else "0600"
             yield wrong(f"secret: {file}", f"mode {mode:04o}: others may read it", f"chmod {closed} {file}")
         elif found.st_uid != os.geteuid():
             yield wrong(f"secret: {file}", f"owned by {_name(found.st_uid)}, not {account()}", f"chown {account()} {file}")

@@ -27,6 +27,7 @@ from emkit_hub.settings import Settings
 
 CLOCK_S = 2.0  # more than this apart, and tokens, activity and Slurm's own credentials go astray
 TICK_S = 0.1
+LONGEST = 10_000  # characters of an answer
 
 
 class Answer(TypedDict):
@@ -60,30 +61,29 @@ async def trial(
     scheduler = SlurmScheduler(slurm, runs_as if settings.slurm.sudo else None, settings.slurm.sudo, log="log")
     with ExitStack() as undo:
         try:
-            here = undo.enter_context(_folder(place, runs_as))
+            token = secrets.token_hex(8)
+            here = undo.enter_context(_folder(place, runs_as, token))
         except OSError as error:
             yield wrong(what, f"{account()} cannot write to {place}: {error.strerror}", "Is it mounted, full, or read-only?")
             return
-        token = secrets.token_hex(8)
-        (here / "token").write_text(token)
-        (here / "token").chmod(0o644)
         address = settings.network.hub_address
         port = undo.enter_context(
             _hub_or_stand_in(address, settings.network.hub_port or (folder.ports()["hub"] if folder.prepared else 0))
         )
-        command = [sys.executable, probe.__file__, str(here / "token"), str(here / "answer"), address, str(port)]
-        script = render(SESSION, prologue=Verbatim(settings.lab.prologue), epilogue=Verbatim(""), command=command)
+        command = [sys.executable, probe.__file__, str(here / "token"), str(here / "job" / "answer"), address, str(port)]
+        prologue, nothing = Verbatim(settings.lab.prologue), Verbatim("")
+        script = render(SESSION, directives=nothing, prologue=prologue, epilogue=nothing, command=command)
         resources = Resources(cpus=1, partition=partition)
         began = time.time()
         try:
             job_id = await scheduler.submit(
-                Job(f"emkit-check-{secrets.token_hex(4)}", script, here, {"PATH": os.defpath}, resources)
+                Job(f"emkit-check-{secrets.token_hex(4)}", script, here / "job", {"PATH": os.defpath}, resources)
             )
         except SchedulerError as error:
             yield wrong(what, f"the job is refused: {error}", "What Slurm says there; a site's default account or partition?")
             return
         try:
-            answer = await _answer(here / "answer", patience_s)
+            answer = await _answer(here / "job" / "answer", patience_s)
             seen = time.time()
             if answer is None:
                 told = await scheduler.explain(job_id)
@@ -132,15 +132,19 @@ def read(answer: Answer, what: str, token: str, began: float, seen: float, hub: 
 
 
 @contextmanager
-def _folder(place: Path, runs_as: str) -> Iterator[Path]:
-    """A new folder that the job may write to; removed at the end."""
+def _folder(place: Path, runs_as: str, token: str) -> Iterator[Path]:
+    """A new folder, removed at the end: the file `token`, which others may only read, and `job`, where the job writes."""
     made = place / f".emkit-check-{secrets.token_hex(8)}"
     made.mkdir(mode=0o700)
     try:
+        (made / "token").write_text(token)
+        (made / "token").chmod(0o644)
+        (made / "job").mkdir()
         if os.geteuid() == 0:
-            os.chown(made, pwd.getpwnam(runs_as).pw_uid, -1)
+            os.chown(made / "job", pwd.getpwnam(runs_as).pw_uid, -1)
         elif runs_as != account():
-            made.chmod(0o777)  # for the minute of the trial, under a name that nobody can guess
+            (made / "job").chmod(0o1777)  # for the minute of the trial: this account cannot give a folder away
+        made.chmod(0o755)
         yield made
     finally:
         shutil.rmtree(made)
@@ -162,9 +166,11 @@ async def _answer(file: Path, patience_s: float) -> Answer | None:
     last = time.monotonic() + patience_s
     while time.monotonic() < last:
         os.listdir(file.parent)  # NFS looks again then
-        with suppress(FileNotFoundError):
-            found: Answer = json.loads(file.read_text())
-            return found
+        # somebody else may write there: no link is followed, and what is no answer is none
+        with suppress(OSError, ValueError), open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW)) as stream:
+            found: Answer = json.loads(stream.read(LONGEST))
+            if isinstance(found, dict) and set(found) == set(Answer.__annotations__):
+                return found
         await asyncio.sleep(TICK_S)
     return None
 

@@ -1,5 +1,6 @@
 """One Slurm, and what is asked of it once for everybody."""
 
+import asyncio
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from emkit_jobs.slurm import nodes
 from emkit_jobs.slurm.commands import NO_SUCH_JOB, CommandError, Commands
 from emkit_jobs.slurm.listing import AT_WORK, ENDED, WAITING, Line, Listing, ended
 
+TESTS_AT_ONCE = 4
+
 
 @dataclass
 class Slurm(Commands):
@@ -17,13 +20,14 @@ class Slurm(Commands):
 
     tick_s: float = 2.0  # one squeue answers for so long
     grace_s: float = 90.0  # until a cancelled job is gone: KillWait and an epilogue
-    outlook_s: float = 20.0  # one sinfo, and one test of a shape of jobs
+    outlook_s: float = 10.0  # one sinfo, and one test of a shape of jobs
 
     def __post_init__(self) -> None:
         self.jobs: Shared[Listing] = Shared(lambda: Listing.ask(self), self.tick_s)
         self.free: Shared[dict[str, Free]] = Shared(lambda: nodes.ask(self), self.outlook_s)
         self.tests: SharedByKey[float | str | None] = SharedByKey(self.outlook_s)
-        self.usages: SharedByKey[Usage | None] = SharedByKey(self.outlook_s / 2)
+        self.usages: SharedByKey[Usage | None] = SharedByKey(self.outlook_s)
+        self.testing = asyncio.Semaphore(TESTS_AT_ONCE)  # whoever types fast must not keep Slurm busy
         self._addresses: dict[str, str] = {}
 
     async def statuses(self, ids: Collection[str]) -> dict[str, Status]:

@@ -23,7 +23,7 @@ AT_ONCE_S = 60.0  # Slurm's plans are no finer
 PATIENCE_S = 4.0  # of a page
 MOST_TESTS = 4  # of smaller shapes
 ROUND_MB = 256
-STEP = timedelta(minutes=15)  # shorter times are whole numbers of it
+STEPS = (timedelta(hours=1), timedelta(minutes=15))  # shorter times are whole numbers of the first that is under half of them
 # Fields that may become smaller together, the smallest change first
 CHANGES = (
     ("runtime",), ("cpus",), ("memory_mb",), ("gpus",), ("cpus", "memory_mb"), ("cpus", "runtime"), ("memory_mb", "runtime"),
@@ -48,7 +48,8 @@ async def test(slurm: Slurm, command: tuple[str, ...]) -> Answer:
     `command`: sbatch with its options. CommandError when Slurm does not answer.
     """
     try:
-        _, told = await slurm.run_both(*command, text="#!/bin/bash\ntrue\n")
+        async with slurm.testing:
+            _, told = await slurm.run_both(*command, text="#!/bin/bash\ntrue\n")
     except CommandError as error:
         if _SILENT.search(str(error)):
             raise
@@ -72,10 +73,11 @@ async def look(slurm: Slurm, command: Command, resources: Resources, movable: Co
     if isinstance(answer, str):
         return Outlook(None, now, refused=answer)
     free, listing = in_partition(await slurm.free.get(PATIENCE_S) or {}, resources.partition), await slurm.jobs.get(PATIENCE_S)
-    if free is not None and not free.nodes_up:  # test-only sees neither that a partition is closed nor its longest time
-        return Outlook(None, now)
-    if free is not None and resources.runtime is not None and resources.runtime.total_seconds() > (free.longest_s or YEAR_S):
-        return Outlook(None, now, refused=f"partition {free.partition} gives a job at most {span(free.longest_s or YEAR_S)}")
+    if free is not None:  # the test sees neither that a partition is closed nor its longest time
+        if not free.nodes_up:
+            return Outlook(None, now)
+        if free.longest_s is not None and _number(resources.runtime) > free.longest_s:
+            return Outlook(None, now, refused=f"partition {free.partition} gives a job at most {span(free.longest_s)}")
     if answer is None or answer <= now + AT_ONCE_S or free is None or listing is None:
         return Outlook(answer, now)
     gaps = Gaps(free, listing.planned, now) if listing.has_line(free.partition) else None
@@ -124,8 +126,10 @@ def smaller(
 
 def _within(room: Room, span_s: float) -> dict[str, int | timedelta]:
     """What a job may have at most in a room that is free for `span_s`."""
-    whole = timedelta(seconds=min(span_s, YEAR_S)) // STEP * STEP
-    return {"cpus": room.cpus, "memory_mb": room.memory_mb // ROUND_MB * ROUND_MB, "gpus": room.gpus, "runtime": whole}
+    longest = timedelta(seconds=min(span_s, YEAR_S))
+    step = next((step for step in STEPS if step < longest / 2), STEPS[-1])
+    memory_mb = room.memory_mb // ROUND_MB * ROUND_MB
+    return {"cpus": room.cpus, "memory_mb": memory_mb, "gpus": room.gpus, "runtime": longest // step * step}
 
 
 def _worth(resources: Resources) -> list[float]:

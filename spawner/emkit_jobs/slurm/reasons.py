@@ -38,7 +38,16 @@ PLAIN: Mapping[str, str] = {
     "QOSTimeLimit": "it asks for more time than its quality of service gives: ask for less",
     "QOSUsageThreshold": "the use of its quality of service has passed a threshold",
     "AssociationTimeLimit": "it asks for more time than its account gives: ask for less",
-    "AssocMaxJobsLimit": "your account runs as many jobs as it may: one has to end first",
+    "AssociationJobLimit": "your account has as many jobs as it may: one has to end first",
+    "AssociationResourceLimit": "your account has as much as it may: something of it has to end first",
+    "QOSJobLimit": "your service class has as many jobs as it may: one has to end first",
+    "QOSResourceLimit": "your service class has as much as it may: something has to end first",
+    "AccountingPolicy": "a limit of your account is reached: ask the administrator",
+    "PowerNotAvail": "there is not enough electric power for it now",
+    "PowerReserved": "electric power is kept for others now",
+    "JobHoldMaxRequeue": "it was requeued too often, and is held back: ask the administrator",
+    "JobLaunchFailure": "its start failed: ask the administrator",
+    "SystemFailure": "Slurm or a node failed: ask the administrator",
     "BurstBufferResources": "it waits for room in the burst buffer",
     "BurstBufferStageIn": "its data are being brought in",
     "SchedDefer": "Slurm will look at it in a moment",
@@ -47,48 +56,52 @@ PLAIN: Mapping[str, str] = {
     "MaxRequeue": "it was requeued too often: ask the administrator",
     "launch failed requeued held": "its start failed, and Slurm holds it back: cancel it, and tell the administrator",
 }
+STATES: Mapping[str, str] = {  # in which a job waits, other than PENDING
+    "CONFIGURING": "its node is being prepared",
+    "REQUEUED": "it was put back into the queue, and starts anew",
+    "REQUEUE_FED": "it was put back into the queue, and starts anew",
+    "REQUEUE_HOLD": "it was put back into the queue and is held back: ask the administrator",
+    "SPECIAL_EXIT": "it was put back into the queue and is held back: ask the administrator",
+    "RESV_DEL_HOLD": "its reservation was deleted, and it is held back: cancel it",
+    "STOPPED": "it was stopped: ask the administrator",
+    "SUSPENDED": "it is suspended while others use its node",
+}
 _WHAT = {
-    "Cpu": "cores", "CPU": "cores", "Mem": "memory", "Memory": "memory", "Node": "nodes", "GRES": "GPUs", "Gres": "GPUs",
-    "Jobs": "jobs", "Job": "jobs", "Submit": "submitted jobs", "Wall": "time", "Billing": "its budget", "License": "licences",
+    "Cpu": "many cores", "CPU": "many cores", "Mem": "much memory", "Memory": "much memory", "Node": "many nodes",
+    "GRES": "many GPUs", "Jobs": "many jobs", "SubmitJob": "many jobs", "SubmitJobs": "many jobs", "Wall": "much time",
+    "WallDuration": "much time", "License": "many licences", "Billing": "much of the budget", "Energy": "much energy",
+    "BB": "much burst buffer",
 }  # fmt: skip
-# AssocGrpCpuLimit, QOSMaxJobsPerUserLimit, QOSMaxCpuPerUserLimit, AssocGrpCPUMinutesLimit, QOSMaxGRESPerUser, MaxMemPerLimit …
-_LIMIT = re.compile(
-    r"(?P<of>QOS|Assoc)?(?P<kind>Grp|Max|Min)?(?P<what>CPU|Cpu|Memory|Mem|Node|GRES|Gres|Jobs|Job|Submit|Wall|Billing|License)s?"
-    r"(?P<time>RunMinutes|Minutes)?(?P<per>Per\w*?)?(?:Limit)?"
-)
+_ONE_JOB = "it asks for too {what} for one job: ask for less"
+# Limits of accounting: who has reached one of them; {what} is "many cores" or "much memory"
+_LIMITS = [
+    (re.compile(pattern.replace("WHAT", f"(?P<what>{'|'.join(_WHAT)})") + "(Limit)?"), sentence)
+    for pattern, sentence in (
+        ("(QOS|Assoc)GrpWHAT(Run)?Minutes", "your group has used up its time on the cluster: ask the administrator"),
+        ("(QOS|Assoc)MaxWHATMinutesPerJob", "it asks for too {what} for so long: ask for less, or for a shorter time"),
+        ("(QOS|Assoc)MaxWHATPer(Job|Node)", _ONE_JOB),
+        ("MaxWHATPer", _ONE_JOB),  # MaxMemPerLimit
+        ("QOSMinWHAT(NotSatisfied)?", "it asks for less than a job must: ask for more"),
+        ("QOSMaxWHATPerUser", "you have as {what} as one user may: something of yours has to end first"),
+        ("MaxWHATPerAccount", "your account has as {what} as it may: something of it has to end first"),
+        ("Assoc(Grp|Max)WHAT", "your account has as {what} as it may: something of it has to end first"),
+        ("QOSGrpWHAT", "the users of your service class together have as {what} as they may: something has to end first"),
+    )
+]
 
 
 def plain(reason: str) -> str:
     """The reason in plain words; one that is not known here is quoted.
 
     >>> plain("QOSMaxJobsPerUserLimit")
-    'you run as many jobs as one user may: one of yours has to end first'
-    >>> plain("AssocGrpCpuLimit")
-    'your account uses as many cores as it may: something of it has to end first'
+    'you have as many jobs as one user may: something of yours has to end first'
     >>> plain("SomethingNew")
     'Slurm says "SomethingNew"'
     """
     word = reason.partition(",")[0].strip()  # "ReqNodeNotAvail, UnavailableNodes:node[1-3]"
     if word in PLAIN:
         return PLAIN[word]
-    found = _LIMIT.fullmatch(word)
-    return _limit(found) if found else f'Slurm says "{reason}"'
-
-
-def _limit(found: re.Match[str]) -> str:
-    what, per = _WHAT[found["what"]], found["per"] or ""
-    if found["kind"] == "Min":
-        return f"it asks for fewer {what} than a job must: ask for more" if what != "memory" else "it asks for too little memory"
-    if found["time"]:
-        return "your group has used up its time on the cluster: ask the administrator"
-    if found["kind"] == "Max" and (per.startswith(("PerJob", "PerNode", "PerLimit")) or what == "time"):
-        return f"it asks for more {what} than one job may have: ask for less"
-    if found["kind"] == "Max" and not per and what not in ("jobs", "submitted jobs"):
-        return f"it asks for more {what} than one job may have: ask for less"
-    many = "much" if what in ("memory", "time") else "many"
-    if per.startswith("PerUser") or (found["kind"] == "Max" and not per):
-        verb = "run" if what == "jobs" else "use"
-        return f"you {verb} as {many} {what} as one user may: one of yours has to end first"
-    whose = "users of this service class together" if found["of"] == "QOS" and not per else "your account"
-    verb = "use" if whose.startswith("users") else "uses"
-    return f"{whose} {verb} as {many} {what} as it may: something of it has to end first"
+    for pattern, sentence in _LIMITS:
+        if found := pattern.fullmatch(word):
+            return sentence.format(what=_WHAT[found["what"]])
+    return f'Slurm says "{reason}"'

@@ -16,7 +16,7 @@ from emkit_jobs.slurm.cluster import Slurm
 from emkit_jobs.slurm.commands import NO_SUCH_JOB, CommandError, as_user
 from emkit_jobs.slurm.listing import AT_WORK, WAITING
 from emkit_jobs.slurm.outlook import PATIENCE_S
-from emkit_jobs.slurm.reasons import plain
+from emkit_jobs.slurm.reasons import STATES, plain
 
 ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
 JOB_ID = re.compile(r"\d+")
@@ -99,7 +99,7 @@ class SlurmScheduler:
         line = listing.lines.get(job_id) if listing is not None else None
         if listing is None or line is None or line.state not in WAITING:
             return None
-        reason = plain(line.reason) if line.state == "PENDING" else f"Slurm calls its state {line.state.lower()}"
+        reason = STATES.get(line.state) or plain(line.reason)
         asked_at = self.slurm.jobs.asked_at or time.time()
         return Waiting(reason, listing.positions.get(job_id), line.start, asked_at)
 

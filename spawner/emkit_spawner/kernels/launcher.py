@@ -21,7 +21,6 @@ import contextlib
 import importlib
 import json
 import os
-import pwd
 import runpy
 import select
 import signal
@@ -37,7 +36,11 @@ EXPECTING_S, QUIET_S = 0.01, 0.5  # between two looks: when something is about t
 ATTENTIVE_S = 10.0  # after the end of a kernel its restart is expected for this long
 SHORT_LIFE_S = 1.0
 POLITE_S, PATIENCE_S = 2.0, 10.0  # for a kernel to end: asked, and forced
-PRELOADED = ("ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "ipykernel.debugger", "IPython.core.completer")
+PRELOADED = (  # all that a kernel imports by its first output
+    "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "ipykernel.debugger", "IPython.core.completer",
+    "IPython.core.completerlib", "IPython.core.debugger", "IPython.extensions.storemagic", "psutil", "sqlite3",
+    "tornado.platform.asyncio",
+)  # fmt: skip
 
 
 def read(path: Path) -> "dict[str, Any]":
@@ -114,7 +117,8 @@ class Launcher:
 
     def preload(self) -> None:
         for module in PRELOADED if self.forks() else ():
-            importlib.import_module(module)
+            with contextlib.suppress(ImportError):  # of another version; the kernel itself says what it lacks
+                importlib.import_module(module)
 
     def order(self) -> "dict[str, Any]":
         return read(self.folder / "order.json")
@@ -164,7 +168,7 @@ class Launcher:
         os.environ.update({"JPY_PARENT_PID": str(os.getppid()), **order.get("env", {})})
         os.environ.pop("SLURM_JOB_NAME", None)  # it holds the kernel's id; programs of the user's take it for theirs
         wanted = order.get("cwd") or ""
-        os.chdir(wanted if os.path.isdir(wanted) else pwd.getpwuid(os.getuid()).pw_dir)
+        os.chdir(wanted if os.path.isdir(wanted) else Path.home())
 
     def watch(self) -> None:
         """Until the kernel has ended, by itself or by order: tell its ports, then how it ended."""
@@ -226,7 +230,10 @@ class Launcher:
     def become(self) -> None:
         """In the fork: be the kernel."""
         if not self.forks():
-            os.execvp(self.command[0], self.command)
+            try:
+                os.execvp(self.command[0], self.command)
+            except OSError as error:
+                sys.exit(f"{self.command[0]} cannot be executed on {socket.gethostname()}: {error.strerror}.")
         sys.argv = ["ipykernel_launcher", *self.command[3:]]
         runpy.run_module("ipykernel_launcher", run_name="__main__", alter_sys=True)
 

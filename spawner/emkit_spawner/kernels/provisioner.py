@@ -196,11 +196,12 @@ class NodeProvisioner(KernelProvisionerBase):
             script=render(SCRIPT, prologue=Verbatim(self.prologue), command=[self.python, self.home / "launcher.py", self.home]),
             folder=self.home,
             environment={
-                "HOME": account.pw_dir,
+                "HOME": str(Path.home()),  # a site may give its servers another than the account's
                 "USER": account.pw_name,
                 "LOGNAME": account.pw_name,
                 "SHELL": account.pw_shell,
-                "PATH": f"{Path(self.python).parent}:/usr/local/bin:/usr/bin:/bin",
+                # with the site's own commands, sbatch too
+                "PATH": f"{Path(self.python).parent}:{os.environ.get('PATH', os.defpath)}",
                 "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # a warning of the debugger's in every job's log
                 **{name: os.environ[name] for name in ("LANG", "LC_ALL", "TZ") if name in os.environ},
                 **self.kernel_spec.env,
@@ -240,7 +241,8 @@ class NodeProvisioner(KernelProvisionerBase):
     async def _over(self) -> str:
         """Returns when this start cannot succeed any more: why. Meanwhile the user is told what it waits for."""
         began, running_since = time.monotonic(), 0.0
-        while True:
+        while True:  # a job that starts at once needs its processors more than we need an answer: we ask after a moment
+            await asyncio.sleep(LOOK_S if running_since or time.monotonic() - began < ATTENTIVE_S else LOOK_LATER_S)
             assert self.record is not None
             job_id = self.record.job_id
             seen = await self._look()
@@ -259,7 +261,6 @@ class NodeProvisioner(KernelProvisionerBase):
                     return await self._explain(f"The kernel's job has waited for {self.queue_timeout_s / 3600:.3g} h.")
             else:
                 self._tell("unknown", f"The scheduler does not answer; job {job_id} is kept. It said: {seen.reason}")
-            await asyncio.sleep(LOOK_S if running_since or now - began < ATTENTIVE_S else LOOK_LATER_S)
 
     # --- its life
 

@@ -36,9 +36,10 @@ class Hub:
         base = os.environ.get("JUPYTERHUB_HOST", "") + os.environ.get("JUPYTERHUB_BASE_URL", "/")
         return f"{base}hub/spawn-pending/{quote(self.user)}/{quote(self.server)}".rstrip("/")
 
-    async def session(self) -> dict[str, Any]:
-        """What the hub knows of this server and its job. HubError when it does not answer."""
-        told: dict[str, Any] = await self._ask("GET", f"/emkit/sessions/{quote(self.user)}/{quote(self.server)}")
+    async def session(self, *, usage: bool) -> dict[str, Any]:
+        """What the hub knows of this server and its job, `usage` included or not. HubError when it does not answer."""
+        path = f"/emkit/sessions/{quote(self.user)}/{quote(self.server)}"
+        told: dict[str, Any] = await self._ask("GET", path if usage else f"{path}?usage=false")
         return told
 
     async def announcements(self) -> list[dict[str, Any]]:
@@ -67,7 +68,7 @@ class Hub:
                 raise HubError(503, f"The hub does not answer: {error.message}.") from error
             raise HubError(error.code, _message(error.response.body) or f"The hub answered {error.code}.") from error
         except OSError as error:
-            raise HubError(503, f"The hub does not answer: {error}.") from error
+            raise HubError(503, f"The hub does not answer: {error.strerror or error}.") from error
         return json.loads(answer.body) if answer.body else None
 
 

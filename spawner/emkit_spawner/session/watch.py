@@ -10,10 +10,10 @@ from emkit_jobs.scheduler import JOB_VARIABLE
 from traitlets import Float, List
 from traitlets.config import LoggingConfigurable
 
+from emkit_spawner import rescue
 from emkit_spawner.session.hub import Hub, HubError
 from emkit_spawner.session.usage import MB, JobUsage, Sample, cpus_between
 
-RESCUE_VARIABLE = "EMKIT_RESCUE"  # set by the spawner: why this server starts without the user's own environment
 Answer = TypeVar("Answer")
 
 
@@ -22,13 +22,18 @@ class Remembered(Generic[Answer]):
 
     def __init__(self, question: Callable[[], Awaitable[Answer]], before: Answer) -> None:
         self._question, self.answer, self.silence = question, before, ""
-        self._asked_at = float("-inf")
+        self._asked_at = self._answered_at = float("-inf")
+
+    @property
+    def age_s(self) -> float:
+        return time.monotonic() - self._answered_at
 
     async def refresh(self, older_than_s: float) -> None:
         if time.monotonic() - self._asked_at < older_than_s:
             return
         try:
             self.answer, self.silence = await self._question(), ""
+            self._answered_at = time.monotonic()
         except HubError as error:
             self.silence = str(error)
         self._asked_at = time.monotonic()
@@ -44,15 +49,16 @@ class SessionWatch(LoggingConfigurable):
         config=True
     )
     page_s = Float(10.0, help="Seconds between two questions of a page that is in sight.").tag(config=True)
-    hub_s = Float(30.0, help="Seconds for which the hub's answer about this job serves all pages.").tag(config=True)
+    hub_s = Float(60.0, help="Seconds for which the hub's answer about this job serves all pages.").tag(config=True)
     measure_s = Float(5.0, help="Seconds for which one measurement of memory and processors serves all pages.").tag(config=True)
     announcements_s = Float(300.0, help="Seconds between two questions for announcements.").tag(config=True)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.hub = Hub()
-        self._record: Remembered[dict[str, Any]] = Remembered(self.hub.session, {})
+        self._record: Remembered[dict[str, Any]] = Remembered(self._session, {})
         self._announcements: Remembered[list[dict[str, Any]]] = Remembered(self.hub.announcements, [])
+        self._asked: dict[str, Any] = {}  # what the job asked for, once it is known
         self._usage = JobUsage(os.environ[JOB_VARIABLE])
         self._sample: Sample | None = None
         self._measured_at = float("-inf")
@@ -67,22 +73,29 @@ class SessionWatch(LoggingConfigurable):
             )
         record = self._record.answer
         ends_at = record.get("ends_at")
-        asked = (record.get("usage") or {}).get("asked") or {}
         return {
             "job": record.get("job_id"),
             "profile": record.get("profile"),
-            "left_s": None if ends_at is None else ends_at - time.time(),
+            # by the hub's clock, which may differ from this node's and from the browser's
+            "left_s": None if ends_at is None else ends_at - record["now"] - self._record.age_s,
             "memory_mb": None if self._sample is None else self._sample.memory / MB,
-            "memory_limit_mb": asked.get("memory_mb"),
+            "memory_limit_mb": self._asked.get("memory_mb"),
             "cpus": self._cpus,
-            "cpus_limit": asked.get("cpus"),
-            "rescue": os.environ.get(RESCUE_VARIABLE, ""),
+            "cpus_limit": self._asked.get("cpus"),
+            "rescue": os.environ.get(rescue.REASON, ""),
             "hub_silence": self._record.silence,
             "announcements": self._announcements.answer,
             "page_s": self.page_s,
             "warn_at_s": sorted(self.warn_at_s, reverse=True),
             "memory_warning": self.memory_warning,
         }
+
+    async def _session(self) -> dict[str, Any]:
+        """A job's request does not change, and the rest costs the hub nothing: the usage is asked for until it is told once."""
+        record = await self.hub.session(usage=not self._asked)
+        if record.get("usage"):
+            self._asked = record["usage"]["asked"]
+        return record
 
     async def _measure(self) -> None:
         seconds = time.monotonic() - self._measured_at

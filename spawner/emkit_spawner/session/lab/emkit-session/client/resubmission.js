@@ -1,4 +1,5 @@
 // "Save all and resubmit": every open document is saved, then the hub ends this job and starts a new one with the same options.
+import { Windows } from "./windows.js";
 import { clock, duration, element, ofCpus, ofMemory } from "./words.js";
 
 const AREAS = ["main", "left", "right", "down"];
@@ -6,6 +7,7 @@ const AREAS = ["main", "left", "right", "down"];
 export class Resubmission {
   constructor(app, documents, lab, ask) {
     Object.assign(this, { app, documents, lab, ask, leaving: false, dialog: null });
+    this.windows = new Windows(app.serviceManager.serverSettings.baseUrl, () => this.saveOwn(), () => this.wait());
   }
 
   // The dialog of the status bar and of the last warning.
@@ -30,18 +32,22 @@ export class Resubmission {
     return undefined;
   }
 
-  // Saves what is open; says what cannot be saved. Whether all is saved.
+  // Saves what is open, in all windows; says what cannot be saved. Whether all is saved.
   async saved(otherwise = "") {
-    const { Notification } = this.lab.apputils;
+    const failed = [...(await this.saveOwn()), ...(await this.windows.save())];
+    if (failed.length === 0) return true;
+    this.lab.apputils.Notification.error(`${otherwise}Not saved: ${failed.join(", ")}`, { autoClose: false });
+    return false;
+  }
+
+  async saveOwn() {
     const failed = [];
     for (const context of this.open()) {
       if (!context.model.dirty) continue;
       if (context.canSave) await context.save().catch(() => null); // Lab itself says why; what counts is what is still unsaved
       if (context.model.dirty) failed.push(context.localPath);
     }
-    if (failed.length === 0) return true;
-    Notification.error(`${otherwise}Not saved: ${failed.join(", ")}`, { autoClose: false });
-    return false;
+    return failed;
   }
 
   open() {
@@ -56,10 +62,19 @@ export class Resubmission {
     const answer = await this.ask("resubmit", { method: "POST", body: "{}" }).catch(() => null);
     const told = await answer?.json().catch(() => null);
     Notification.dismiss(waiting); // Lab loses an update of one that it is just about to show
-    if (answer?.ok) return this.leave(told.pending);
+    if (answer?.ok) {
+      this.windows.tellEnd();
+      return this.leave(told.pending);
+    }
     // without an answer nobody knows whether the hub has begun; with one it has not
     const why = told?.message ?? "This session's server does not answer";
     Notification.error(`The session was not resubmitted. ${why}`, { autoClose: false });
+  }
+
+  wait() {
+    this.leaving = true;
+    const told = "The session starts anew from another window. This page comes back when it is up.";
+    this.lab.apputils.Notification.emit(told, "in-progress", { autoClose: false });
   }
 
   // To the hub's page of the start, which comes back to the same place in Lab: same workspace, same document.

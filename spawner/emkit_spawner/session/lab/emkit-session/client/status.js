@@ -1,8 +1,6 @@
 // The item in the status bar: time left, memory and processors against what was asked, each with a small meter.
 import { duration, element, ofCpus, ofMemory } from "./words.js";
 
-const NEARLY = 0.9; // from here on a processor meter says "full"
-
 export class StatusItem {
   constructor({ widgets: { Widget } }, onClick) {
     this.button = element("button", { type: "button", className: "emkit-session-item", onclick: onClick, hidden: true });
@@ -19,14 +17,15 @@ export class StatusItem {
       parts.push({ text: left > 0 ? `${duration(left)} left` : "time is over", level: left <= Math.max(...state.warn_at_s, 0) ? "high" : "" });
       spoken.push(parts.at(-1).text);
     }
-    if (state.memory_mb !== null) {
+    const over = left !== null && left <= 0; // what was measured last is nobody's use any more
+    if (state.memory_mb !== null && !over) {
       const part = state.memory_limit_mb ? state.memory_mb / state.memory_limit_mb : null;
       parts.push({ text: ofMemory(state.memory_mb, state.memory_limit_mb), part, level: part >= state.memory_warning ? "high" : "" });
       spoken.push(`memory ${parts.at(-1).text}`);
     }
-    if (state.cpus !== null) {
+    if (state.cpus !== null && !over) {
       const part = state.cpus_limit ? state.cpus / state.cpus_limit : null;
-      parts.push({ text: ofCpus(state.cpus, state.cpus_limit), part, level: part >= NEARLY ? "full" : "" });
+      parts.push({ text: ofCpus(state.cpus, state.cpus_limit), part });
       spoken.push(`processors in use ${state.cpus.toFixed(1)}${state.cpus_limit ? ` of ${state.cpus_limit}` : ""}`);
     }
     const label = `This session: ${spoken.join(", ")}. Details`;
@@ -39,7 +38,7 @@ export class StatusItem {
   }
 }
 
-function span({ text, part, level }) {
+function span({ text, part, level = "" }) {
   const made = element("span", { className: "emkit-session-part" });
   made.dataset.level = level;
   if (typeof part === "number") {
