@@ -50,19 +50,25 @@ def fingerprint(path: Path) -> list[tuple[str, int, int]]:
     return [(p.name if p == path else str(p.relative_to(path)), p.stat().st_size, p.stat().st_mtime_ns) for p in files(path)]
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def manifest(path: Path) -> str:
-    """A line `digest  name` for each file."""
-    return "".join(f"{_sha256(p)}  {p.relative_to(path).as_posix()}\n" for p in files(path))
+def manifest(path: Path, only: tuple[str, ...] = ()) -> str:
+    """A line `digest  name` for each file, or for those that are named."""
+    chosen = [path / name for name in only] or files(path)
+    return "".join(f"{sha256(p)}  {p.relative_to(path).as_posix()}\n" for p in chosen)
+
+
+def listed(text: str) -> dict[str, str]:
+    """The digest of each file by its name, of a manifest."""
+    return {name: value for value, name in (line.split("  ", 1) for line in text.splitlines())}
 
 
 def digest(path: Path) -> str:
     """Of a file its sha256, of a folder that of its manifest: equal if and only if the content is."""
-    return hashlib.sha256(manifest(path).encode()).hexdigest() if path.is_dir() else _sha256(path)
+    return hashlib.sha256(manifest(path).encode()).hexdigest() if path.is_dir() else sha256(path)
 
 
 def recipe_text(call: Call) -> str:
@@ -88,8 +94,18 @@ def recorded(out: Path) -> tuple[dict[str, str], dict[str, str]]:
     return {str(Path(unquote(urlparse(k).path))): v for k, v in inputs.items()}, versions
 
 
-def write_record(call: Call, out: Path, built: Path, run: Run) -> None:
-    """In or beside the output, which is still `built` under another name; the metadata file comes last."""
+def result_digests(out: Path) -> dict[str, str]:
+    """From the record of an output: the digest of its manifest, or of the file that it is, by name."""
+    graph = json.loads((record_of(out) / METADATA).read_text())["@graph"]
+    own = {e["@id"]: e["sha256"] for e in graph if "sha256" in e and not e["@id"].startswith("file://")}
+    return {Path(unquote(name)).name: value for name, value in own.items()}
+
+
+def write_record(call: Call, out: Path, built: Path, run: Run, only: tuple[str, ...] = ()) -> None:
+    """In or beside the output, which is still `built` under another name; the metadata file comes last.
+
+    `only` names the files of a folder that are the output, where others lie in it too.
+    """
     from rocrate.model import ContextEntity
     from rocrate.rocrate import ROCrate
 
@@ -114,7 +130,7 @@ def write_record(call: Call, out: Path, built: Path, run: Run) -> None:
 
     text(RECIPE, recipe_text(call.absolute()), encodingFormat="application/toml")
     if built.is_dir():
-        listing = manifest(built)
+        listing = manifest(built, only)
         text(MANIFEST, listing, encodingFormat="text/plain", sha256=hashlib.sha256(listing.encode()).hexdigest())
     used = [data(p.absolute().as_uri() + "/" * p.is_dir(), p) for _, p in call.paths(Reads)]
     used += [add(f"#{k}", "PropertyValue", name=k, value=str(v)) for k, v in call.as_json().items()]

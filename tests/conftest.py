@@ -37,6 +37,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=left_out)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _runs_apart(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The folders of the tests' runs do not lie among those of the person who tests."""
+    os.environ["EMKIT_RUNS_DIR"] = str(tmp_path_factory.mktemp("runs"))
+
+
 @pytest.fixture(scope="session")
 def campaign(request: pytest.FixtureRequest) -> bool:
     """Whether a test that can run long should run whole (True) or as its seeded sample."""

@@ -13,7 +13,7 @@ from inspect import getdoc
 from typing import Any, NoReturn
 
 from emkit import __version__, steps
-from emkit.cli import notebooks, recipes, viewing
+from emkit.cli import notebooks, recipes, running, viewing
 from emkit.errors import EmkitError
 from emkit.params import Call, Parameter, Writes, parameters
 from emkit.progress import Cancelled
@@ -22,6 +22,7 @@ FLAGS = {
     "plan": "say what the run would need; write nothing",
     "overwrite": "replace an output that exists",
     "json": "print the result as JSON",
+    "detach": "begin the run and leave it to itself; see: emkit watch --help",
 }
 NEGATIVE = re.compile(r"^-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", re.I)  # argparse itself takes -1e-3 for an option
 
@@ -85,7 +86,7 @@ def build(named: list[str]) -> tuple[Parser, dict[str, argparse.ArgumentParser]]
         one = commands.add_parser(command, help=summary, description=summary)
         if named in ([command], ["*"]):
             _add_step(one, steps.find(name))
-    for module in (recipes, viewing, notebooks):
+    for module in (recipes, running, viewing, notebooks):
         module.add(commands)
     return parser, dict(commands.choices)
 
@@ -98,7 +99,7 @@ def _add_step(parser: argparse.ArgumentParser, function: Callable[..., Any]) -> 
         parser.add_argument(f"--{name}", action="store_true", dest=f"_{name}", help=text)
     parser.set_defaults(
         run=lambda given: recipes.run_call(
-            _call(function, given), plan=given._plan, overwrite=given._overwrite, as_json=given._json
+            _call(function, given), plan=given._plan, overwrite=given._overwrite, as_json=given._json, detached=given._detach
         )
     )
 

@@ -36,20 +36,27 @@ def run(given: argparse.Namespace) -> int:
 def rerun(given: argparse.Namespace) -> int:
     from emkit import runs
 
-    with _heard():
+    with heard():
         found = runs.rerun(given.made, out=given.out, overwrite=given.overwrite)
     print(found)
     return 0 if found.same else 4
 
 
-def run_call(call: Call, *, plan: bool, overwrite: bool, as_json: bool) -> int:
-    """Plan or run one call, with a bar on a terminal; print what it returned."""
-    from emkit.run.step import execute, plan_of, result_json
+def run_call(call: Call, *, plan: bool, overwrite: bool, as_json: bool, detached: bool = False) -> int:
+    """Plan, begin or run one call, with a bar on a terminal; print what it returned."""
+    from emkit.run.drive import begin, execute, result_json
+    from emkit.run.step import plan_of
 
     if plan:
         print(plan_of(call, overwrite=overwrite))
         return 0
-    with _heard():
+    if detached:
+        from emkit.run.detached import detach
+
+        detach(folder := begin(call, overwrite=overwrite))
+        print(f"{folder.id} runs on by itself. Watch it: emkit watch {folder.id}")
+        return 0
+    with heard():
         result = execute(call, overwrite=overwrite)
     print(result_json(call, result).decode() if as_json else _told(call, result))
     if call.out and not as_json:
@@ -59,7 +66,7 @@ def run_call(call: Call, *, plan: bool, overwrite: bool, as_json: bool) -> int:
 
 def _told(call: Call, result: Any) -> str:
     """What tells itself in words, one line for each of several; else JSON."""
-    from emkit.run.step import result_json
+    from emkit.run.drive import result_json
 
     items = result if isinstance(result, list | tuple) else [result]
     if items and all("__str__" in vars(type(item)) for item in items):
@@ -67,7 +74,7 @@ def _told(call: Call, result: Any) -> str:
     return result_json(call, result).decode()
 
 
-def _heard() -> ExitStack:
+def heard() -> ExitStack:
     """Within: progress is shown on standard error, and Ctrl-C ends the work at its next tick."""
     from emkit.cli.bar import bar, lines
     from emkit.progress import listening

@@ -1,20 +1,181 @@
-"""Where runs leave what has no other place: a folder for each, in the order of time."""
+"""The folder of a run: what it is to do, how far it is, what came of it; for people and for later versions.
 
+    recipe.toml     the call                       journal.jsonl   finished tasks, each with its result
+    run.json        output, plan, host, versions   events.jsonl    progress, a line now and then
+    state.json      the state and why              log             what a detached run printed
+    lock            held while somebody drives it  cancel          there if somebody asked for the end
+    result.json     what the step returned
+
+A run is nobody's process: whoever holds the lock drives it, and anybody may look. Nothing in it names its own place, so
+it may be moved.
+"""
+
+import json
 import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
+
+from emkit.errors import EmkitError, PathError
+from emkit.params import Call
+from emkit.progress import Cancelled, Tick, listening
+from emkit.provenance import recipe_text, versions
+from emkit.run.lock import is_held, take
+from emkit.run.plan import Plan
+
+EVENT_S = 0.5  # between two lines about one stage
+ENDINGS = ("done", "failed", "cancelled")
+
+
+class State(StrEnum):
+    STARTING = "starting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"  # nobody drives it, and nobody has said why
 
 
 def runs_home() -> Path:
     """The folder of runs: $EMKIT_RUNS_DIR, else emkit/runs in the user's state folder (XDG)."""
     if named := os.environ.get("EMKIT_RUNS_DIR"):
-        return Path(named)
+        return Path(named).absolute()
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "emkit/runs"
 
 
-def new_run_folder(name: str) -> Path:
-    """A new folder for a run of this step; its name sorts by time and is never taken twice."""
-    folder = runs_home() / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{name}-{uuid4().hex[:6]}"
-    folder.mkdir(parents=True)
-    return folder
+@dataclass(frozen=True)
+class RunFolder:
+    path: Path
+
+    @classmethod
+    def make(cls, call: Call, plan: Plan, *, overwrite: bool) -> "RunFolder":
+        """A new one; its name sorts by time and is never taken twice."""
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{call.function.__name__}-{uuid4().hex[:6]}"
+        try:
+            (folder := cls(runs_home() / name)).path.mkdir(parents=True)
+            (folder.path / "recipe.toml").write_text(recipe_text(call.absolute()))
+            facts = {"step": call.function.__name__, "out": call.out and str(call.out.absolute()), "plan": asdict(plan)}
+            more = {"overwrite": overwrite, "host": socket.gethostname(), "versions": versions()}
+            folder._write("run.json", {**facts, **more})
+            folder.say(State.STARTING)
+        except OSError as error:
+            raise PathError(
+                f"The run needs a folder in {runs_home()}, which cannot be made ({error.strerror}). "
+                "Make room there, or name another place: EMKIT_RUNS_DIR=FOLDER"
+            ) from error
+        return folder
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal.jsonl"
+
+    @property
+    def recipe(self) -> Path:
+        return self.path / "recipe.toml"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log"
+
+    def facts(self) -> dict[str, Any]:
+        """Step, output, plan, host, versions."""
+        found: dict[str, Any] = json.loads((self.path / "run.json").read_text())
+        return found
+
+    def note(self, **more: Any) -> None:
+        """Add to what `facts` tells."""
+        self._write("run.json", {**self.facts(), **more})
+
+    def said(self) -> dict[str, Any]:
+        """The state as it was said last, with `message` and `at`; `interrupted` if who said it is gone."""
+        found: dict[str, Any] = json.loads((self.path / "state.json").read_text())
+        if found["state"] not in ENDINGS and not is_held(self.path / "lock"):
+            found["state"] = State.INTERRUPTED
+        return found
+
+    @property
+    def state(self) -> State:
+        return State(self.said()["state"])
+
+    def say(self, state: State, message: str = "", **more: Any) -> None:
+        """Write the state; whoever reads sees the old one or the new one, whole."""
+        self._write("state.json", {"state": state, "message": message, "at": time.time(), **more})
+
+    def _write(self, name: str, content: dict[str, Any]) -> None:
+        new = self.path / f"{name}.{os.getpid()}"
+        new.write_text(json.dumps(content, indent=1))
+        new.replace(self.path / name)
+
+    def ask_to_cancel(self) -> None:
+        (self.path / "cancel").touch()
+
+    def cancel_asked(self) -> bool:
+        return (self.path / "cancel").exists()
+
+    def events(self, offset: int = 0) -> tuple[list[Tick], int]:
+        """The progress that was told from this byte on, and where to go on reading."""
+        try:
+            with (self.path / "events.jsonl").open("rb") as file:
+                file.seek(offset)
+                text = file.read()
+        except FileNotFoundError:
+            return [], 0
+        whole = text[: text.rfind(b"\n") + 1]
+        return [Tick(**json.loads(line)) for line in whole.splitlines()], offset + len(whole)
+
+    def lock(self) -> int:
+        """A descriptor that holds the run's lock. PathError if somebody drives the run."""
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        if not take(descriptor):
+            os.close(descriptor)
+            raise PathError(f"Run {self.id} is driven already: emkit watch {self.id} shows it, emkit cancel {self.id} ends it.")
+        return descriptor
+
+    @contextmanager
+    def driven(self, descriptor: int | None = None) -> Iterator[None]:
+        """Within: this process drives the run. Its progress and its end are written down, and the wish to cancel is heard."""
+        if (held := descriptor) is None:
+            held = self.lock()
+            (self.path / "cancel").unlink(missing_ok=True)  # that was for who drove it before
+        try:
+            self.say(State.RUNNING, pid=os.getpid())
+            with (self.path / "events.jsonl").open("a") as file, listening(_Scribe(file), stop=self.cancel_asked):
+                yield
+            self.say(State.DONE)
+        except (Cancelled, KeyboardInterrupt) as cancelled:
+            self.say(State.CANCELLED, str(cancelled))
+            (self.path / "cancel").unlink(missing_ok=True)
+            raise
+        except EmkitError as refused:
+            self.say(State.FAILED, str(refused), exit_code=refused.exit_code)
+            raise
+        except Exception as error:
+            self.say(State.FAILED, f"{type(error).__name__}: {error}", exit_code=1)
+            raise
+        finally:
+            os.close(held)
+
+
+class _Scribe:
+    """Writes ticks as lines, not more often than every EVENT_S but for the first and the last of a stage."""
+
+    def __init__(self, file: Any) -> None:
+        self.file, self.what, self.written_s = file, "", 0.0
+
+    def __call__(self, tick: Tick) -> None:
+        now = time.monotonic()
+        if tick.what != self.what or tick.done == tick.total or now - self.written_s >= EVENT_S:
+            self.what, self.written_s = tick.what, now
+            self.file.write(json.dumps(asdict(tick)) + "\n")
+            self.file.flush()

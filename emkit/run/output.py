@@ -7,15 +7,15 @@ by the next run onto the same output.
 
 import ctypes
 import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from emkit.errors import PathError
+from emkit.run.lock import take
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 
@@ -39,22 +39,48 @@ def place(out: Path) -> None:
     remove(replaced)
 
 
+@dataclass
+class Claim:
+    """The note beside the output, open and locked."""
+
+    descriptor: int
+    begun: bool = False  # whether the run has done something that is worth going on with
+
+    def run_folder(self) -> Path | None:
+        """The folder of the run that was here last."""
+        text = os.pread(self.descriptor, 2**16, 0).decode()
+        return Path(text) if text else None
+
+    def belongs_to(self, folder: Path) -> None:
+        os.ftruncate(self.descriptor, 0)
+        os.pwrite(self.descriptor, str(folder).encode(), 0)
+
+
 @contextmanager
-def journal_of(out: Path) -> Iterator[IO[str]]:
-    """The journal of the run onto this output, for this process alone; gone once the run is whole."""
-    path = out.with_name(f"unfinished-{out.name}.journal")
-    with path.open("a+") as file:
-        if not _locked(file):
+def claimed(out: Path) -> Iterator[Claim]:
+    """The right to write the output, for this process alone; the file beside it that says so is gone once the run is whole."""
+    descriptor = os.open(note_of(out), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        # a note that was removed at the moment of opening is nobody's: its run has just ended
+        if not take(descriptor) or os.fstat(descriptor).st_nlink == 0:
             raise PathError(f"out: another run is writing {out} now. Wait for it, cancel it, or choose another name.")
         if not out.exists() and _replaced(out).exists():
             _replaced(out).rename(out)
+        claim = Claim(descriptor)
         try:
-            yield file
+            yield claim
         except BaseException:
-            if not unfinished(out).exists() and path.read_text().count("\n") < 2:
-                path.unlink()  # nothing was done: there is nothing to go on with
+            if not unfinished(out).exists() and not claim.begun:
+                note_of(out).unlink()  # nothing was done: there is nothing to go on with
             raise
-        path.unlink()
+        note_of(out).unlink()
+    finally:
+        os.close(descriptor)
+
+
+def note_of(out: Path) -> Path:
+    """The file beside an unfinished output that names its run's folder."""
+    return out.with_name(f"unfinished-{out.name}.run")
 
 
 def remove(path: Path) -> None:
@@ -63,15 +89,6 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _locked(journal: IO[str]) -> bool:
-    """Take the lock; False where another run holds it, or held it at the moment of opening and has just ended."""
-    try:
-        fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return os.fstat(journal.fileno()).st_nlink > 0
 
 
 def _replaced(out: Path) -> Path:

@@ -1,21 +1,26 @@
-"""Stages of tasks: what a step asks for, done by as many threads as there are cores.
+"""Stages of tasks: what a step asks for, done by as many workers as there are cores.
 
 A task is a key and the arguments of a function that stands in a module. Its small result goes to the journal as JSON,
 what is big it writes itself. What stands in the journal is not done again: that is resume, for pairs, fits and blocks
 alike. A step cannot tell who does its tasks, in which order, or how many at once, and its result must not depend on it.
 """
 
+import errno
 import json
 from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 from typing import IO, Any, Generic, TypeVar, get_type_hints
 
-from emkit.progress import PERIOD_S, Cancelled, cancelled, track
-from emkit.run.plan import workers
+from emkit.errors import EmkitError, ResourceError, TaskError
+from emkit.progress import track
+from emkit.run.pool import TRIES, Pool
+from emkit.run.worker import Done, Failed
 
 T = TypeVar("T")
+SHOWN = 5
+HOPELESS = 20  # failed tasks, before the rest is not even tried
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -51,41 +56,48 @@ class Journal:
         self.file = file
         self.found = {(name, key): result for name, key, result in map(json.loads, kept.splitlines()[1:])}
 
-    def execute(self, asked: Stage[Any]) -> dict[str, Any]:
-        """Do what is missing; the results of all tasks, in the order of the tasks."""
+    def execute(self, asked: Stage[Any], pool: Pool) -> dict[str, Any]:
+        """Do what is missing; the results of all tasks, in their order. If one fails, the others are done before it raises."""
         from pydantic import TypeAdapter
 
         adapter: TypeAdapter[Any] = TypeAdapter(get_type_hints(asked.work, include_extras=True)["return"])
         missing = {key: arguments for key, arguments in asked.tasks.items() if (asked.name, key) not in self.found}
+        failed: list[Failed] = []
 
-        def keep(key: str, result: Any) -> None:
-            plain = self.found[asked.name, key] = adapter.dump_python(result, mode="json")
-            self.file.write(json.dumps([asked.name, key, plain]) + "\n")
-            self.file.flush()
+        def kept(outcomes: Generator[Done | Failed, None, None]) -> Generator[None, None, None]:
+            """What is done is in the journal before anybody can stop here."""
+            for outcome in outcomes:
+                if isinstance(outcome, Failed):
+                    failed.append(outcome)
+                    if len(failed) == HOPELESS or getattr(outcome.error, "errno", None) in NO_SPACE:
+                        return
+                else:
+                    plain = self.found[asked.name, outcome.key] = adapter.dump_python(outcome.result, mode="json")
+                    self.file.write(json.dumps([asked.name, outcome.key, plain]) + "\n")
+                    self.file.flush()
+                yield
 
         if missing:
-            with closing(_completed(asked.work, missing, keep)) as completed:
-                for _ in track(completed, asked.name, asked.unit, len(missing)):
+            with closing(pool.outcomes(asked.work, missing)) as outcomes:
+                for _ in track(kept(outcomes), asked.name, asked.unit, len(missing)):
                     pass
+        if failed:
+            raise _refusal(asked, failed)
         return {key: adapter.validate_python(self.found[asked.name, key]) for key in asked.tasks}
 
 
-def _completed(
-    work: Callable[..., T], tasks: Mapping[str, tuple[Any, ...]], keep: Callable[[str, T], None]
-) -> Generator[None, None, None]:
-    """Yields as each task ends, its result kept. Ended early, it starts no other task, waits for those at work and keeps them."""
-    pool = ThreadPoolExecutor(workers(), thread_name_prefix="emkit-task")
-    running = {pool.submit(work, *arguments): key for key, arguments in tasks.items()}
-    try:
-        while running:
-            done, _ = wait(running, timeout=PERIOD_S, return_when=FIRST_COMPLETED)
-            if not done and cancelled():
-                raise Cancelled(f"cancelled with {len(running)} tasks to do")
-            for future in done:
-                keep(running.pop(future), future.result())
-                yield
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        for future, key in running.items():
-            if not future.cancelled() and future.exception() is None:
-                keep(key, future.result())
+def _refusal(asked: Stage[Any], failed: list[Failed]) -> EmkitError:
+    """One error for all: itself where it explains itself."""
+    first, *others = failed
+    if getattr(first.error, "errno", None) in NO_SPACE:
+        return ResourceError(f"{asked.name} {first.key}: {first.error}. Make room; the same call then goes on from here.")
+    left = f"{asked.name}: {len(failed)} of {len(asked.tasks)} {asked.unit} failed; the others are kept."
+    if isinstance(first.error, EmkitError):
+        more = "".join(f"\n  {one.key}: {one.error}" for one in others[:SHOWN]) + _rest(others)
+        return type(first.error)(f"{first.error}\n{left}{more}") if others else first.error
+    lines = "".join(f"\n  {one.key}: {one.error!r}" for one in failed[:SHOWN]) + _rest(failed)
+    return TaskError(f"{left}{lines}\nThe first, tried {TRIES} times:\n{first.trace}".rstrip())
+
+
+def _rest(failed: list[Failed]) -> str:
+    return f"\n  and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""

@@ -11,26 +11,20 @@ The decorator makes it a plain function of the same arguments that returns an Al
 """
 
 import inspect
-import json
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
 from functools import wraps
-from io import StringIO
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast, get_args
 
 from emkit.errors import ParameterError
-from emkit.params import Call, Reads
-from emkit.provenance import Run, fingerprint, size_of, versions, write_record
-from emkit.run.folder import new_run_folder
-from emkit.run.output import journal_of, place, remove, unfinished
-from emkit.run.plan import PeakMemory, Plan, gate
-from emkit.run.stage import Journal, Stage
+from emkit.params import Call
+from emkit.run.drive import Body, execute, opened
+from emkit.run.plan import Plan
+
+__all__ = ["Body", "bind", "plan", "plan_of", "step"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Body = Generator[Plan | Stage[Any], Any, R]
 
 
 def step(body: Callable[P, Body[R]]) -> Callable[P, R]:
@@ -64,67 +58,9 @@ def plan(function: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> Plan:
 def plan_of(call: Call, *, overwrite: bool) -> Plan:
     """What the call would need, from headers only; refused as a run would be, but for what cannot fit."""
     call.check(overwrite=overwrite)
-    with closing(inspect.unwrap(call.function)(**call.values)) as body:
-        return _plan(body)
-
-
-def execute(call: Call, *, overwrite: bool = False) -> Any:
-    """Run a step and return its result.
-
-    The output is built beside its place and takes it once its record is written. A run that was cut off is taken up
-    where it ended by the same call on the same inputs. A step that writes nothing leaves its result and record in a
-    folder of its own below `runs_home()`.
-    """
-    call.check(overwrite=overwrite)
-    if (out := call.out) is None:
-        result, run = _drive(*_begin(call, call.values, None), Journal(StringIO(), ""), None)
-        (folder := new_run_folder(call.function.__name__)).joinpath("result.json").write_bytes(result_json(call, result))
-        write_record(call, folder, folder, run)
-        return result
-    part = unfinished(out)
-    body, planned = _begin(call, call.with_out(part).values, out)  # refused here, it leaves no trace
-    with journal_of(out) as file:
-        journal = Journal(file, _identity(call))
-        if not journal.resumed:
-            remove(part)
-        result, run = _drive(body, planned, journal, part)
-        write_record(call, out, part, run)
-        place(out)
-    return result
-
-
-def _begin(call: Call, values: Mapping[str, Any], out: Path | None) -> tuple[Body[Any], Plan]:
-    """The body, paused behind its plan, which fits."""
-    body: Body[Any] = inspect.unwrap(call.function)(**values)
-    planned = _plan(body)
-    gate(planned, out)
-    return body, planned
-
-
-def _drive(body: Body[Any], planned: Plan, journal: Journal, built: Path | None) -> tuple[Any, Run]:
-    """Answer what the body asks for, until it returns."""
-    began, memory, answer = datetime.now(UTC), PeakMemory(), None
+    body, planned = opened(call)
     with closing(body):
-        try:
-            while isinstance(asked := body.send(answer), Stage):
-                answer = journal.execute(asked)
-        except StopIteration as end:
-            ended = datetime.now(UTC)
-            used = Plan(memory.bytes(), size_of(built) if built else 0, (ended - began).total_seconds())
-            return end.value, Run(began, ended, f"planned: {planned}; used: {used}")
-    raise TypeError(f"after its Plan a step yields stages, not {asked!r}")
-
-
-def _plan(body: Body[Any]) -> Plan:
-    if not isinstance(first := next(body), Plan):
-        raise TypeError(f"a step yields its Plan first, not {first!r}")
-    return first
-
-
-def _identity(call: Call) -> str:
-    """One line that is equal for two runs if the second may go on with what the first has done."""
-    inputs = {str(path): fingerprint(path) for _, path in call.paths(Reads)}
-    return json.dumps([call.function.__name__, call.as_json(), inputs, versions()], sort_keys=True)
+        return planned
 
 
 def result_json(call: Call, result: Any) -> bytes:

@@ -16,7 +16,7 @@ from emkit.errors import DataError, ParameterError, PathError
 from emkit.io.omezarr import read_levels, read_volume
 from emkit.io.sections import open_stack, read_section
 from emkit.params import Call
-from emkit.run.step import execute
+from emkit.run.drive import execute
 from tests.io.readers import digests, write_volume
 
 VOXEL_NM = (45.0, 4.6, 4.6)

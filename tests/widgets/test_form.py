@@ -1,6 +1,6 @@
 """The form of a step says what is wrong where it is wrong, runs in a thread, and can be cancelled."""
 
-import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from emkit.run.plan import Plan
 from emkit.run.stage import stage
 from emkit.run.step import Body, step
 
-begun, go_on = threading.Event(), threading.Event()
+FOR_EVER_S = 600
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def write_row(row: int, out: Path, manner: str) -> int:
     if manner == "break":
         raise RuntimeError("a <bug>")
     if manner == "wait":
-        begun.set()
-        go_on.wait(0.05)
+        (out.parent / "begun").touch()
+        time.sleep(FOR_EVER_S)
     out.mkdir(exist_ok=True)
     (out / str(row)).write_text(str(row))
     return row
@@ -71,7 +71,6 @@ def write_row(row: int, out: Path, manner: str) -> int:
 def form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StepForm]:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my data").mkdir()
-    begun.clear()
     form = StepForm(write_rows, source="my data", out="out", voxel_size_nm=(45, 4.6, 4.6))
     yield form
     form.close()
@@ -182,7 +181,11 @@ def test_run_now_waits_and_raises(form: StepForm) -> None:
 
 def test_cancel_ends_the_run(form: StepForm, tmp_path: Path) -> None:
     type_in(form, manner="wait", rows="2000")
-    assert (ended := form.start()) is not None and begun.wait(30)
+    assert (ended := form.start()) is not None
+    last = time.monotonic() + 30
+    while not (tmp_path / "begun").exists():
+        assert time.monotonic() < last
+        time.sleep(0.01)
     assert form.run.disabled and form.start() is None
     form.cancel.click()
     ended.result(30)

@@ -19,7 +19,8 @@ import traitlets
 from emkit.errors import EmkitError, ParameterError
 from emkit.params import Call, Writes, parameters
 from emkit.progress import Cancelled, Tick, listening
-from emkit.run.step import execute, plan_of
+from emkit.run.drive import execute
+from emkit.run.step import plan_of
 from emkit_widgets.fields import Field
 from emkit_widgets.messages import fault_message, note_message, plan_message, refusal_message, result_message
 

@@ -1,0 +1,121 @@
+"""The driver: it plans a call, passes the gate, answers what the step's body asks for, and puts the result in its place.
+
+A run that was cut off goes on where it ended: by the same call on the same inputs, which finds it by the note beside its
+output, or by its folder. The driver may die at any moment; whoever drives next trusts the journal alone.
+"""
+
+import inspect
+import json
+import time
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from emkit.params import Call, Reads
+from emkit.provenance import Run, fingerprint, size_of, versions, write_record
+from emkit.run.folder import RunFolder
+from emkit.run.output import claimed, place, remove, unfinished
+from emkit.run.plan import PeakMemory, Plan, gate, workers
+from emkit.run.pool import Pool
+from emkit.run.stage import Journal, Stage
+
+R = TypeVar("R")
+RESULT = "result.json"
+Body = Generator[Plan | Stage[Any], Any, R]
+
+
+def opened(call: Call, values: Mapping[str, Any] | None = None) -> tuple[Body[Any], Plan]:
+    """The body of the step, paused behind its plan: to plan is to close it there."""
+    body: Body[Any] = inspect.unwrap(call.function)(**(call.values if values is None else values))
+    if not isinstance(planned := next(body), Plan):
+        raise TypeError(f"a step yields its Plan first, not {planned!r}")
+    return body, planned
+
+
+def begin(call: Call, *, overwrite: bool) -> RunFolder:
+    """The folder of a run that somebody else will drive; refused as the run would be."""
+    call.check(overwrite=overwrite)
+    body, planned = opened(call, _built(call).values)
+    with closing(body):
+        gate(planned, call.out)
+        return RunFolder.make(call, planned, overwrite=overwrite)
+
+
+def execute(call: Call, *, overwrite: bool = False, folder: RunFolder | None = None, lock: int | None = None) -> Any:
+    """Run a step and return its result.
+
+    The output is built beside its place and takes it once its record is written. `folder` is that of a run that was begun
+    before, and `lock` a descriptor that holds its lock already. Raises what refuses the run, before anything is written.
+    """
+    call.check(overwrite=overwrite)
+    body, planned = opened(call, _built(call).values)
+    gate(planned, call.out)
+    with ExitStack() as stack:
+        stack.enter_context(closing(body))
+        identity = _identity(call)
+        claim = stack.enter_context(claimed(call.out)) if call.out else None
+        if claim and (before := claim.run_folder()) and folder is None:
+            folder = _unfinished_run(before, identity)
+        folder = folder or RunFolder.make(call, planned, overwrite=overwrite)
+        stack.enter_context(folder.driven(lock))
+        journal = Journal(stack.enter_context(folder.journal.open("a+")), identity)
+        if claim and call.out:
+            if not journal.resumed or claim.run_folder() != folder.path:
+                remove(unfinished(call.out))
+            claim.belongs_to(folder.path)
+            claim.begun = True
+        began = datetime.now(UTC)
+        result, used = _drive(body, journal, call.out and unfinished(call.out))
+        run = Run(began, datetime.now(UTC), f"planned: {planned}; used: {used}")
+        folder.note(used=asdict(used))
+        (folder.path / RESULT).write_bytes(result_json(call, result))
+        if call.out:
+            write_record(call, call.out, unfinished(call.out), run)
+            place(call.out)
+        else:
+            write_record(call, folder.path, folder.path, run, only=(RESULT,))
+    return result
+
+
+def result_json(call: Call, result: Any) -> bytes:
+    """What a step returned, in JSON by its annotation: equal bytes for equal results."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(inspect.signature(call.function).return_annotation).dump_json(result, indent=1)
+
+
+def _built(call: Call) -> Call:
+    """The call as the body is handed it: its output is built under another name."""
+    return call.with_out(unfinished(call.out)) if call.out else call
+
+
+def _unfinished_run(path: Path, identity: str) -> RunFolder | None:
+    """The run that left this note, if it can go on with the same call; None where it is gone or was another."""
+    try:
+        with (folder := RunFolder(path)).journal.open() as file:
+            return folder if file.readline().rstrip("\n") == identity else None
+    except FileNotFoundError:
+        return None
+
+
+def _drive(body: Body[Any], journal: Journal, built: Path | None) -> tuple[Any, Plan]:
+    """Answer what the body asks for, until it returns; its result, and what was used."""
+    began_s, memory, answer = time.monotonic(), PeakMemory(), None
+    with Pool(workers()) as pool:
+        try:
+            while isinstance(asked := body.send(answer), Stage):
+                answer = journal.execute(asked, pool)
+        except StopIteration as end:
+            peak = memory.bytes() + pool.peak_bytes
+            return end.value, Plan(peak, size_of(built) if built else 0, time.monotonic() - began_s)
+    raise TypeError(f"after its Plan a step yields stages, not {asked!r}")
+
+
+def _identity(call: Call) -> str:
+    """One line that is equal for two runs if the second may go on with what the first has done."""
+    placed = call.absolute()
+    inputs = {str(path): fingerprint(path) for _, path in placed.paths(Reads)}
+    return json.dumps([call.function.__name__, placed.as_json(), inputs, versions()], sort_keys=True)
