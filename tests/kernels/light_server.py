@@ -22,12 +22,12 @@ PATIENCE_S = 60.0
 HEADERS = {"Authorization": f"token {TOKEN}"}
 
 
-def until(condition: Callable[[], Any], what: str) -> Any:
+def until(condition: Callable[[], Any], what: str, *, patience_s: float = PATIENCE_S) -> Any:
     """What `condition` gives as soon as it is true: for what has no event."""
-    last = time.monotonic() + PATIENCE_S
+    last = time.monotonic() + patience_s
     while not (found := condition()):
         if time.monotonic() > last:
-            raise TimeoutError(f"{what}: not within {PATIENCE_S:.0f} s")
+            raise TimeoutError(f"{what}: not within {patience_s:.0f} s")
         time.sleep(0.02)
     return found
 
@@ -105,7 +105,7 @@ class LightServer:
     @contextmanager
     def channels(self, kernel_id: str) -> Iterator["Channels"]:
         address = f"ws://127.0.0.1:{self.port}/api/kernels/{kernel_id}/channels?session_id={uuid.uuid4()}"
-        socket = websocket.create_connection(address, header=[f"Authorization: token {TOKEN}"], timeout=PATIENCE_S)
+        socket = websocket.create_connection(address, header=[f"Authorization: token {TOKEN}"], timeout=4 * PATIENCE_S)
         try:
             yield Channels(socket)
         finally:
@@ -117,7 +117,7 @@ class Channels:
 
     def __init__(self, socket: websocket.WebSocket) -> None:
         self.socket = socket
-        self.last = time.monotonic() + 2 * PATIENCE_S  # the socket's own time-out begins anew with each of the server's pings
+        self.last = time.monotonic() + PATIENCE_S  # the socket's own time-out begins anew with each of the server's pings
 
     def send(self, kind: str, content: dict[str, Any], channel: str = "shell") -> str:
         number = uuid.uuid4().hex

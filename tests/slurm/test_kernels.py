@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -82,6 +83,7 @@ def test_a_kernel_is_a_job_from_start_to_shutdown(server: LightServer, cluster: 
     with server.channels(kernel) as channels:
         job, environment = channels.run("import os; print(os.environ['SLURM_JOB_ID'], sorted(os.environ))").split(" ", 1)
         assert jobs(cluster) == {job: "RUNNING"}
+        assert "Requeue=0" in cluster.run("scontrol", "show", "job", job)  # it would begin anew with empty memory, silently
         assert "EMKIT_TEST_SECRET" not in environment and "JPY_SESSION_NAME" in environment
         running = channels.send("execute_request", {"code": "x = 1\nimport time\nwhile True: time.sleep(0.01)", "silent": False})
         until(lambda: server.kernel(kernel)["execution_state"] == "busy", "the loop runs")
@@ -214,3 +216,28 @@ def test_without_slurm_a_kernel_goes_on_and_its_job_ends_when_slurm_is_back(
         finally:
             cluster.start_controller()
     until(lambda: job not in jobs(cluster), "the job is gone")
+
+
+@pytest.mark.campaign
+def test_a_page_may_wait_longer_than_any_time_out_of_jupyters(
+    server: LightServer, cluster: Cluster, notebook: Callable[[str], str]
+) -> None:
+    kernel = notebook("closed")
+    job = until(lambda: server.told(kernel), "it says why")["job_id"]
+    release = threading.Timer(150, lambda: cluster.run("scontrol", "update", f"JobId={job}", "Partition=main"))
+    release.start()
+    with server.channels(kernel) as channels:  # opens when the kernel is there
+        assert channels.run("import os; print(os.environ['SLURM_JOB_ID'])").strip() == job
+    release.join()
+
+
+@pytest.mark.campaign
+def test_a_kernel_at_its_time_limit_is_dead_with_the_reason(
+    server: LightServer, cluster: Cluster, notebook: Callable[[str], str]
+) -> None:
+    kernel = notebook("small")
+    with server.channels(kernel) as channels:
+        job = channels.run("import os; print(os.environ['SLURM_JOB_ID'])").strip()
+    cluster.run("scontrol", "update", f"JobId={job}", "TimeLimit=1")
+    told = until(lambda: server.told(kernel), "its death is told", patience_s=180)
+    assert told["state"] == "dead" and "time limit" in told["text"] and jobs(cluster) == {}

@@ -7,8 +7,6 @@
 """
 
 import asyncio
-import os
-import pwd
 import signal
 import socket
 import time
@@ -18,14 +16,13 @@ from typing import Any
 
 import zmq
 from emkit_jobs.profiles import Resources
-from emkit_jobs.scheduler import Job, Scheduler, SchedulerError, State, Status
-from emkit_jobs.script import Verbatim, render
+from emkit_jobs.scheduler import Scheduler, SchedulerError, State, Status
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from tornado import web
 from traitlets import Dict, Enum, Float, Unicode
 
-from emkit_spawner.kernels import launcher, orphans, story
+from emkit_spawner.kernels import orphans, story, submission
 from emkit_spawner.kernels.launcher import PORTS, read, write
 from emkit_spawner.kernels.record import Owner, Place, Record
 
@@ -35,11 +32,6 @@ ATTENTIVE_S = 20.0  # a job that has not begun by then is one that waits
 LOOK_S, LOOK_LATER_S, LOOK_RUNNING_S = 1.0, 10.0, 15.0  # between two questions to the scheduler
 VERDICT_S = 10.0  # by then the scheduler knows why a job ended whose launcher has
 CANCEL_S = 15.0  # to see a job end; what takes longer is left to the sweep
-SCRIPT = """\
-#!/bin/bash
-{{ prologue }}
-exec {{ command }}
-"""
 
 
 class KernelNotStarted(web.HTTPError):
@@ -163,7 +155,7 @@ class NodeProvisioner(KernelProvisionerBase):
         return {"cwd": str(kwargs.get("cwd") or Path.cwd()), "env": env}
 
     async def _submit(self, cmd: list[str], kwargs: dict[str, Any]) -> None:
-        manager, account = self.parent, pwd.getpwuid(os.getuid())
+        manager = self.parent
         seed = {
             "command": cmd,
             "grace_s": self.grace_s,
@@ -172,42 +164,17 @@ class NodeProvisioner(KernelProvisionerBase):
             "curve_publickey": manager.curve_publickey.decode(),
             "curve_secretkey": manager.curve_secretkey.decode(),
         }
-        record = Record(
-            str(self.kernel_id),
-            manager.kernel_name,
-            Place(self.scheduler, self.slurm_conf),
-            Owner.me(server=self.in_server),
-            self.in_server,
-        )
+        place, owner = Place(self.scheduler, self.slurm_conf), Owner.me(server=self.in_server)
         try:
-            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.home.mkdir(mode=0o700)
-            write(self.home / "seed.json", seed)
-            write(self.home / "status.json", {})
-            (self.home / "launcher.py").write_bytes(Path(launcher.__file__).read_bytes())
-            self.record = record
+            submission.prepare(self.home, seed)
+            self.record = Record(str(self.kernel_id), manager.kernel_name, place, owner, self.in_server)
             self._order("run", **self._surroundings(kwargs))
             self._note()  # before the job exists: its name finds it if we die in between
         except OSError as error:
             self._die(f"The kernel's folder {self.home} cannot be written: {error.strerror}. Make room, or set `folder`.")
             raise KernelNotStarted(507, self.death) from error
-        job = Job(
-            name=record.job_name,
-            script=render(SCRIPT, prologue=Verbatim(self.prologue), command=[self.python, self.home / "launcher.py", self.home]),
-            folder=self.home,
-            environment={
-                "HOME": str(Path.home()),  # a site may give its servers another than the account's
-                "USER": account.pw_name,
-                "LOGNAME": account.pw_name,
-                "SHELL": account.pw_shell,
-                # with the site's own commands, sbatch too
-                "PATH": f"{Path(self.python).parent}:{os.environ.get('PATH', os.defpath)}",
-                "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # a warning of the debugger's in every job's log
-                **{name: os.environ[name] for name in ("LANG", "LC_ALL", "TZ") if name in os.environ},
-                **self.kernel_spec.env,
-            },
-            resources=Resources.model_validate(self.resources),
-        )
+        resources = Resources.model_validate(self.resources)
+        job = submission.job(self.record.job_name, self.home, self.python, self.prologue, {**self.kernel_spec.env}, resources)
         try:
             self._note(job_id=await self.jobs().submit(job))
         except SchedulerError as error:
