@@ -23,7 +23,7 @@ def _load_jupyter_server_extension(app: "ServerApp") -> None:
 
     from emkit_jobs.scheduler import JOB_VARIABLE
 
-    if not {JOB_VARIABLE, "JUPYTERHUB_API_URL", "JUPYTERHUB_API_TOKEN"} <= os.environ.keys():
+    if not {JOB_VARIABLE, "JUPYTERHUB_API_URL", "JUPYTERHUB_API_TOKEN", "JUPYTERHUB_USER"} <= os.environ.keys():
         return
 
     from emkit_spawner.session.loading import load
