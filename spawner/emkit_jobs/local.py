@@ -22,7 +22,20 @@ from pathlib import Path
 
 from emkit_jobs import machine, processes
 from emkit_jobs.profiles import Resources
-from emkit_jobs.scheduler import JOB_VARIABLE, Asked, Free, Job, Outlook, Queue, SchedulerError, State, Status, Usage, Waiting
+from emkit_jobs.scheduler import (
+    JOB_VARIABLE,
+    Asked,
+    Free,
+    Job,
+    Listed,
+    Outlook,
+    Queue,
+    SchedulerError,
+    State,
+    Status,
+    Usage,
+    Waiting,
+)
 from emkit_jobs.shared import Shared
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -185,6 +198,9 @@ class LocalScheduler:
 
     async def free(self) -> Mapping[str, Free]:
         return await _machine().get() or {}
+
+    async def own_jobs(self) -> list[Listed]:
+        return []
 
     async def queue(self) -> Queue:
         running = await self.find("")

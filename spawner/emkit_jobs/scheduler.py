@@ -57,6 +57,17 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class Listed:
+    """One of an account's jobs that wait or run, for people."""
+
+    job_id: str
+    state: str  # "queued" or "running"
+    partition: str
+    node: str
+    ends_at: float | None
+
+
+@dataclass(frozen=True)
 class Room:
     """What is free on one node."""
 
@@ -164,6 +175,9 @@ class Scheduler(Protocol):
 
     async def find(self, prefix: str) -> dict[str, str]:
         """Name → id of the jobs that are not finished and whose name begins with `prefix`."""
+
+    async def own_jobs(self) -> list[Listed]:
+        """Those that wait or run of the account it submits as; none where that is the caller's, whose jobs are everybody's."""
 
     async def waiting(self, job_id: str) -> Waiting | None:
         """Why the job waits; None when it does not."""

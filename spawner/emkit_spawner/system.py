@@ -21,7 +21,8 @@ class SystemHandler(APIHandler):
     """GET api/emkit/system?of=USER&of=… with the scope read:servers for all users.
 
     `sessions` are all servers that are not stopped, or whose last start failed; those of the users in `of` are told with what they
-    use, and with the stopped ones and what their last sessions used. `counts` are those of the hub's metrics.
+    use, with the stopped ones and what their last sessions used, and with their accounts' other `jobs`. `counts` are those of the
+    hub's metrics.
     """
 
     @needs_scope("read:servers")  # type: ignore[untyped-decorator]
@@ -35,12 +36,13 @@ class SystemHandler(APIHandler):
                 user.get_spawner(name)  # a stopped server is known only after somebody has asked for it
         everybody = [spawner for user in self.users.values() for spawner in user.spawners.values()]
         spawners = [spawner for spawner in everybody if isinstance(spawner, JobSpawner)]
-        told: dict[str, Any] = {"free": {}, "queue": None, "sessions": [], "counts": _counts()}
+        told: dict[str, Any] = {"free": {}, "queue": None, "jobs": [], "sessions": [], "counts": _counts()}
         if spawners:
             scheduler = spawners[0].scheduler()
             told |= {
                 "free": {name: free.shown() for name, free in (await scheduler.free()).items()},
                 "queue": asdict(await scheduler.queue()),
+                "jobs": [job for user in watched for job in await _jobs(user)],
                 "sessions": [session async for session in _sessions(scheduler, spawners, names)],
             }
         self.write(json.dumps(told))
@@ -52,6 +54,14 @@ async def _sessions(scheduler: Scheduler, spawners: Iterable[JobSpawner], names:
     for spawner in shown:
         status = statuses.get(spawner.job_id, Status(State.UNKNOWN))
         yield await _session(spawner, status, detailed=spawner.user.name in names)
+
+
+async def _jobs(user: Any) -> list[dict[str, Any]]:
+    """Those of the user's account that are no servers, such as kernels on nodes; none where accounts are shared."""
+    servers = [spawner for spawner in user.spawners.values() if isinstance(spawner, JobSpawner)]
+    own = {spawner.job_id for spawner in servers}
+    listed = await servers[0].scheduler().own_jobs() if servers else []
+    return [{"user": user.name, **asdict(job)} for job in listed if job.job_id not in own]
 
 
 async def _session(spawner: JobSpawner, status: Status, *, detailed: bool) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def test_nodes_that_are_down_drained_or_reserved_are_not_free() -> None:
 
 
 def line(job_id: str, priority: int, partitions: str = "main", reason: str = "Priority", planned: str = "(null)") -> Line:
-    return Line.read(f"{job_id}|PENDING|n/a|{int(time.time()) + 600}|N/A|1:00:00|{priority}|{partitions}|{planned}|{reason}")
+    return Line.read(f"{job_id}|PENDING|n/a|{int(time.time()) + 600}|N/A|1:00:00|{priority}|{partitions}|{planned}|ann|{reason}")
 
 
 def test_places_in_the_line_are_by_priority_then_by_age_in_each_partition() -> None:
@@ -83,11 +83,11 @@ def test_places_in_the_line_are_by_priority_then_by_age_in_each_partition() -> N
 
 def test_nodes_are_kept_for_the_first_who_waits_for_them() -> None:
     soon = line("1", 5, planned="em[1-2]")
-    later = Line.read(f"2|PENDING|n/a|{int(time.time()) + 9000}|N/A|1:00:00|4|main|em[2-3]|Priority")
+    later = Line.read(f"2|PENDING|n/a|{int(time.time()) + 9000}|N/A|1:00:00|4|main|em[2-3]|ann|Priority")
     planned = Listing({"1": soon, "2": later}).planned
     assert planned == {"em1": soon.start, "em2": soon.start, "em3": later.start}
 
 
 def test_a_start_in_many_years_and_an_unlimited_end_are_none() -> None:
-    never = Line.read(f"1|RUNNING|em1|{int(time.time()) + 10**10}|{int(time.time()) + 10**7}|UNLIMITED|1|main|(null)|None")
+    never = Line.read(f"1|RUNNING|em1|{int(time.time()) + 10**10}|{int(time.time()) + 10**7}|UNLIMITED|1|main|(null)|ann|None")
     assert (never.start, never.end) == (None, None)

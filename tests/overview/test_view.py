@@ -24,6 +24,7 @@ SYSTEM = System.read(
             {"user": "bob", "server": "", "state": "running", "job_id": "2", "past": [past(6, ended_at=8)]},
             {"user": "ann", "server": "second", "state": "stopped", "past": [past(7, ended_at=9)], "error": "no licence left"},
         ],
+        "jobs": [{"user": name, "job_id": job_id, "state": "running"} for name, job_id in (("ann", "3"), ("bob", "4"))],
         "counts": {"orphans": 1, "ending": 0, "without_answer": 2, "lost": 0},
         "a field of a newer hub": 1,
     }
@@ -39,7 +40,7 @@ def view(name: str, scopes: frozenset[str]) -> View:
 def test_a_member_sees_the_own() -> None:
     seen = view("ann", MEMBER)
     assert [(one.user, one.server) for one in seen.sessions] == [("ann", ""), ("ann", "second")]
-    assert [job.job_id for job in seen.jobs] == ["1"]
+    assert [job.job_id for job in seen.jobs] == ["1", "3"]
     assert [usage.elapsed_s for usage in seen.past] == [7, 5]
     assert (seen.everybody, seen.failed, seen.counts) == ((), (), None)
 

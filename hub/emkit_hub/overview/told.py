@@ -23,6 +23,27 @@ class _Told(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+class Job(_Told):
+    """A job of a user's account that is no server's."""
+
+    user: str
+    job_id: str
+    state: str
+    partition: str = ""
+    node: str = ""
+    ends_at: float | None = None
+
+    @property
+    def what(self) -> str:
+        """What little is known of it: names are the user's own words, and are not asked for."""
+        return f"another, in {self.partition}"
+
+    @property
+    def place(self) -> str:
+        """The node's name."""
+        return self.node
+
+
 class Session(_Told):
     """One server of one user; `server` is "" for the one without a name, `error` why its last start failed."""
 
@@ -64,6 +85,7 @@ class System(_Told):
     free: Mapping[str, Free] = {}
     queue: Queue | None = None
     sessions: tuple[Session, ...] = ()
+    jobs: tuple[Job, ...] = ()
     counts: Counts | None = None
 
     @classmethod

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from emkit_hub.overview.announcements import Announcement
 from emkit_hub.overview.runs import Kept
 from emkit_hub.overview.storage import FileSystem
-from emkit_hub.overview.told import Counts, Past, Session, System
+from emkit_hub.overview.told import Counts, Job, Past, Session, System
 from emkit_hub.overview.watch import Answer
 
 PAST_SESSIONS = 5
@@ -59,9 +59,10 @@ class View:
         return any(not one.server for one in self.sessions)
 
     @property
-    def jobs(self) -> tuple[Session, ...]:
-        """The visitor's own that are known to the scheduler."""
-        return tuple(one for one in self.sessions if one.job_id)
+    def jobs(self) -> tuple[Session | Job, ...]:
+        """The visitor's own that are known to the scheduler: servers', then others."""
+        others = self.system.jobs if self.system and self.visitor.may_have_server else ()
+        return (*(one for one in self.sessions if one.job_id), *(one for one in others if one.user == self.visitor.name))
 
     @property
     def past(self) -> tuple[Past, ...]:

@@ -19,7 +19,7 @@ ENDED = {
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT",
 }  # fmt: skip
 YEAR_S = 366 * 86400.0  # Slurm's way to say "never"
-_FORMAT = "--format=%i|%T|%B|%S|%e|%l|%Q|%P|%Y|%r"  # nothing that a user may type
+_FORMAT = "--format=%i|%T|%B|%S|%e|%l|%Q|%P|%Y|%u|%r"  # nothing that a user may type
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,12 @@ class Line:
     priority: int
     partitions: tuple[str, ...]
     planned: str  # the nodes on which Slurm plans to start a waiting job, as it writes them
+    account: str  # the Unix account
     reason: str
 
     @classmethod
     def read(cls, text: str) -> "Line":
-        job_id, state, host, start, end, limit, priority, partitions, planned, reason = text.split("|", 9)
+        job_id, state, host, start, end, limit, priority, partitions, planned, account, reason = text.split("|", 10)
         begins, ends, never = moment(start), moment(end), time.time() + YEAR_S
         return cls(
             job_id,
@@ -49,6 +50,7 @@ class Line:
             int(priority),
             tuple(partitions.split(",")),
             "" if planned == "(null)" else planned,
+            account,
             reason,
         )
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from emkit_jobs.profiles import Resources
-from emkit_jobs.scheduler import JOB_VARIABLE, Free, Job, Outlook, Queue, SchedulerError, State, Status, Usage, Waiting
+from emkit_jobs.scheduler import JOB_VARIABLE, Free, Job, Listed, Outlook, Queue, SchedulerError, State, Status, Usage, Waiting
 from emkit_jobs.slurm import accounting, outlook
 from emkit_jobs.slurm.cluster import Slurm
 from emkit_jobs.slurm.commands import NO_SUCH_JOB, CommandError, as_user
@@ -93,6 +93,13 @@ class SlurmScheduler:
 
     async def find(self, prefix: str) -> dict[str, str]:
         return await self.slurm.named(prefix)
+
+    async def own_jobs(self) -> list[Listed]:
+        listing = await self.slurm.jobs.get(PATIENCE_S) if self.user is not None else None
+        lines = [line for line in listing.lines.values() if line.account == self.user] if listing is not None else []
+        running = [Listed(one.job_id, "running", one.partitions[0], one.host, one.end) for one in lines if one.state in AT_WORK]
+        waiting = [Listed(one.job_id, "queued", ",".join(one.partitions), "", None) for one in lines if one.state in WAITING]
+        return running + waiting
 
     async def waiting(self, job_id: str) -> Waiting | None:
         listing = await self.slurm.jobs.get(PATIENCE_S)
