@@ -85,8 +85,11 @@ async def test_cancel_ends_the_whole_tree_also_what_left_the_session_and_what_do
     while :; do sleep 0.05; done"""
     job_id = await scheduler.submit(job(script))
     await holds(told)
-    tree = processes.carrying(job_id)
-    assert len(tree) >= 6
+
+    async def grown() -> bool:
+        return len(processes.carrying(job_id)) >= 6
+
+    await until(grown)
     await scheduler.cancel(job_id)
     assert processes.carrying(job_id) == set()
     assert (await scheduler.query_many([job_id]))[job_id].state is State.FINISHED
