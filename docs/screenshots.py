@@ -185,8 +185,30 @@ async def busy_form(own: OwnCluster, hub: RunningHub, browser: Browser, save: Sa
     await page.click("#login_submit")
     await page.goto(f"{hub.url}/hub/spawn/{own.settings.owner}/second")
     await page.locator(".emkit-profile").nth(1).locator("input[type=radio]").check()
+    await page.locator(".emkit-profile").nth(1).get_by_text("No room for this now").wait_for()
     await page.get_by_role("button", name="at once").wait_for()
     save("spawn-form-busy", await page.screenshot(animations="disabled"))
+    await page.context.close()
+
+
+async def queue(own: OwnCluster, hub: RunningHub, browser: Browser, save: Save) -> None:
+    """The page of a start that waits, on the cluster as `busy_form` leaves it."""
+
+    def press_start() -> None:
+        with Visitor(hub.url) as visitor:
+            visitor.login(own.settings.owner, hub.folder.owner_password)
+            visitor.get(OVERVIEW_PATH)
+            visitor.call("POST", f"/hub/api/users/{own.settings.owner}/servers/waits", {"profile": "large"}).raise_for_status()
+
+    await asyncio.to_thread(press_start)
+    page = await enter(hub, browser, own.settings.owner, hub.folder.owner_password)
+    await page.set_viewport_size({"width": 800, "height": 600})
+    await page.click("#login_submit")
+    await page.goto(f"{hub.url}/hub/spawn-pending/{own.settings.owner}/waits")
+    await page.get_by_text("in about").wait_for()
+    save("queue", await page.screenshot(animations="disabled"))
+    await page.set_viewport_size({"width": 390, "height": 844})
+    save("queue-phone", await page.screenshot(animations="disabled"))
     await page.context.close()
 
 
@@ -214,6 +236,7 @@ async def take_overview(save: Save) -> None:
                 browser = await playwright.chromium.launch(executable_path=os.environ.get("EMKIT_BROWSER"), args=CHROMIUM_FLAGS)
                 await overview(hub, browser, save, own.settings.owner)
                 await busy_form(own, hub, browser, save)
+                await queue(own, hub, browser, save)
                 await browser.close()
 
 
