@@ -41,6 +41,7 @@ def attempt(ip: str, port: str, file: str, key: bytes | None) -> str:
         socket.send_multipart(request(file))
         answered = socket.poll(PATIENCE_MS)
         socket.disable_monitor()
+        monitor.close(linger=0)
     return "answered" if answered else "ignored" if shaken else "refused"
 
 

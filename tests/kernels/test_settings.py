@@ -3,9 +3,11 @@
 import json
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from emkit_jobs.profiles import Resources
 from emkit_spawner.kernels.__main__ import main
 from emkit_spawner.kernels.settings import KernelSettings, KernelSettingsError
 
@@ -39,7 +41,8 @@ def test_a_kernelspec_says_all_that_a_program_without_our_settings_needs(site: P
     assert spec["argv"] == ["/shared/bin/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     assert (spec["display_name"], spec["interrupt_mode"], spec["env"]) == ("Python, 1 GPU", "message", {"OMP_NUM_THREADS": "4"})
     given = spec["metadata"]["kernel_provisioner"]["config"]
-    assert given["resources"] == {"memory_mb": 16000, "runtime": "PT4H", "gpus": 1, "partition": "gpu"}
+    assert given["resources"] == {"memory_mb": 16000, "runtime": "4:00:00", "gpus": 1, "partition": "gpu"}
+    assert Resources.model_validate(given["resources"]).runtime == timedelta(hours=4)
     assert (given["prologue"], given["grace_s"], given["python"]) == ("module load cuda", 30, "/shared/bin/python")
     assert KernelSettings.read(site).specs()["emkit-xeus"]["argv"][0] == "/shared/bin/xcpp"
 

@@ -5,6 +5,7 @@ import pwd
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,18 +41,20 @@ def accounts(cluster: Cluster) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def server(accounts: None, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LightServer]:
-    """Ann's."""
-    home = tmp_path_factory.mktemp("ann")
-    for folder in (home, *home.parents[:2]):
-        folder.chmod(0o755)
-    environment = install(KERNELS.format(conf=cluster.environment["SLURM_CONF"], folder=home / "kernels"), home)
-    for path in (home, *home.rglob("*")):
-        shutil.chown(path, ANN)
-    found = LightServer(home, {**environment, "USER": ANN}, user=ANN)
-    found.start()
-    yield found
-    found.stop()
+def server(accounts: None, cluster: Cluster) -> Iterator[LightServer]:
+    """Ann's, in a home of her own: pytest closes its folders to other accounts whenever another run of it begins."""
+    with tempfile.TemporaryDirectory(prefix="emkit-ann-") as name:
+        home = Path(name)
+        home.chmod(0o755)
+        environment = install(KERNELS.format(conf=cluster.environment["SLURM_CONF"], folder=home / "kernels"), home)
+        for path in (home, *home.rglob("*")):
+            shutil.chown(path, ANN)
+        found = LightServer(home, {**environment, "USER": ANN}, user=ANN)
+        try:
+            found.start()
+            yield found
+        finally:
+            found.stop()
 
 
 def as_bob(*command: str) -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,7 @@
 The folders are the ledger: one with a record is a job that has not been seen to end.
 """
 
+import contextlib
 import shutil
 import time
 from logging import Logger
@@ -32,7 +33,8 @@ async def end(root: Path, record: Record, me: Owner, *, keep_log: bool = False) 
     SchedulerError while it is not confirmed: the record stays, and `sweep` tries again.
     """
     folder = root / record.kernel_id
-    write(folder / "order.json", {"start": record.start, "do": "end"})
+    with contextlib.suppress(OSError):  # a file system that is away: the scheduler ends it all the same
+        write(folder / "order.json", {"start": record.start, "do": "end"})
     scheduler = record.place.open(root)
     job_id = await job_of(root, folder, record)
     if not job_id and record.owner != me and time.time() - record.made_at < SUBMITTING_S:

@@ -65,7 +65,7 @@ class NodeProvisioner(KernelProvisionerBase):
     parent: Any  # the KernelManager
     record: Record | None = None
     death = ""  # why there is no kernel any more, set once
-    _taken_back = False
+    _taken_back = _given_back = False
     _document = ""
     _asked_at = _ended_at = 0.0
 
@@ -300,14 +300,15 @@ class NodeProvisioner(KernelProvisionerBase):
     async def _give_back(self) -> None:
         """End the job, unless another server has taken the kernel over."""
         left = Record.read(self.home)
-        if self.record is None or left is None or left.owner != self.record.owner:
+        if self.record is None or self._given_back or (left is not None and left.owner != self.record.owner):
             return
         died, self.death = bool(self.death), self.death or "The kernel was shut down."
-        self._note(over=True)
         try:
+            self._note(over=True)
             async with asyncio.timeout(CANCEL_S):
                 await orphans.end(self.root, self.record, self.record.owner, keep_log=died)
-        except (SchedulerError, TimeoutError) as error:
+            self._given_back = True
+        except (SchedulerError, OSError) as error:  # OSError: out of time, or a file system that is away
             self.log.warning("Job %s is not known to have ended, and is tried again: %s", self.record.job_id, error)
         if not died:
             self._tell("gone", self.death)

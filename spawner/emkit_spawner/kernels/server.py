@@ -96,5 +96,8 @@ def _roots(app: ServerApp) -> list[Path]:
 async def _keep_sweeping(app: ServerApp, roots: list[Path], me: Owner) -> None:
     while True:
         for root in roots:
-            await orphans.sweep(root, me, app.log)
+            try:
+                await orphans.sweep(root, me, app.log)
+            except OSError as error:
+                app.log.warning("Kernels that nobody owns are looked for again in %g s: %s", SWEEP_S, error)
         await asyncio.sleep(SWEEP_S)

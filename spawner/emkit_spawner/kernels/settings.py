@@ -83,7 +83,10 @@ class KernelSettings(BaseModel):
         return {PREFIX + name: self._spec(kernel) for name, kernel in self.kernels.items()}
 
     def _spec(self, kernel: Kernel) -> dict[str, Any]:
-        resources = kernel.model_dump(mode="json", include=set(Resources.model_fields) - {"environment"}, exclude_defaults=True)
+        resources = kernel.model_dump(include=set(Resources.model_fields) - {"environment"}, exclude_defaults=True)
+        if kernel.runtime is not None:  # JSON has no type for it either: as Slurm's users write it
+            minutes, seconds = divmod(round(kernel.runtime.total_seconds()), 60)
+            resources["runtime"] = f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
         given = self.model_dump(exclude={"kernels", "queue_timeout_hours"})
         command = kernel.command or (kernel.python, "-m", "ipykernel_launcher", "-f", "{connection_file}")
         return {
