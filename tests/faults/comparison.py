@@ -49,7 +49,7 @@ class Comparison:
 
     def pytest_sessionfinish(self) -> None:
         commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-        slurm = subprocess.run(["sinfo", "--version"], capture_output=True, text=True).stdout.strip()
+        slurm = subprocess.run(["/usr/sbin/slurmctld", "-V"], capture_output=True, text=True).stdout.strip()
         facts = {
             "date": f"{datetime.now(UTC):%Y-%m-%d}",
             "commit": commit,

@@ -42,23 +42,23 @@ def cluster(request: pytest.FixtureRequest, open_folder: Path) -> Iterator[OneHo
         found.stop()
 
 
-@pytest.fixture(scope="module", params=CONTENDERS)
+@pytest.fixture(scope="session", params=CONTENDERS)
 def contender(request: pytest.FixtureRequest) -> Contender:
     found: Contender = request.param
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def site_folder(open_folder: Path, contender: Contender) -> Path:
-    """Of a module and a contender."""
+    """Of a contender."""
     made = Path(tempfile.mkdtemp(dir=open_folder, prefix=f"{contender.name}-"))
     made.chmod(0o755)
     return made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def whole_site(contender: Contender, cluster: OneHost, site_folder: Path) -> Iterator[Site]:
-    """One hub for a module: it is cleaned after each fault, not started anew."""
+    """One hub for all tests: it is cleaned after each fault, not started anew."""
     found = Site(site_folder / "shared", cluster, contender)
     try:
         found.start()

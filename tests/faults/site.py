@@ -172,6 +172,11 @@ class Site:
                 raise Broken(f"{what}: not within {patience_s or self.contender.patience_s:g} s")
             time.sleep(_TICK_S)
 
+    def asked_again(self, times: int) -> None:
+        """Wait until squeue was called so many times more."""
+        enough = len(self.faults.calls("squeue")) + times
+        self.until(lambda: len(self.faults.calls("squeue")) >= enough, "Slurm is asked", 90)
+
     def jobs(self) -> set[str]:
         """The jobs that Slurm has and that have not ended."""
         return set(self.cluster.run("squeue", "--noheader", "--all", "--format=%i").split())
