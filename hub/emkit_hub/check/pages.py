@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Frame, Locator, Page, expect
 
 from emkit_hub.check.doors import NOTEBOOK
 from emkit_hub.check.table import CheckFailed, Table
-from emkit_hub.config import DASHBOARDS_PATH
+from emkit_hub.config import DASHBOARDS_PATH, OVERVIEW_PATH
 from emkit_hub.running import RunningHub
 
 CHROMIUM_FLAGS = [
@@ -56,10 +56,15 @@ def _enter(hub: RunningHub, browser: Browser, name: str, password: str) -> Page:
 
 
 def owner_with_browser(table: Table, hub: RunningHub, name: str, browser: Browser) -> None:
-    """The owner's way with a browser: home, Lab with the notebook, all cells, Run, the volume."""
-    with table.row("browser: the owner's Lab") as saw:
+    """The owner's way with a browser: the overview, Lab with the notebook, all cells, Run, the volume."""
+    with table.row("browser: the overview") as saw:
         page = _enter(hub, browser, name, hub.folder.owner_password)
-        page.get_by_role("button", name="Open JupyterLab").click()
+        page.wait_for_url(f"{hub.url}{OVERVIEW_PATH}")
+        opened = page.get_by_role("link", name="Open", exact=True)
+        opened.wait_for()
+        saw("the session that runs")
+    with table.row("browser: the owner's Lab") as saw:
+        opened.click()
         page.goto(f"{hub.url}/user/{name}/lab/workspaces/check/tree/{NOTEBOOK}")
         page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()  # before that, the menu asks for a kernel first
         page.get_by_role("menuitem", name="Run", exact=True).click()
