@@ -86,11 +86,11 @@ def plain_hub(folder: Path, lines: str) -> Iterator[PlainHub]:
         process = subprocess.Popen([sys.executable, "-m", "jupyterhub"], cwd=folder, stdout=log, stderr=log, start_new_session=True)
     found = PlainHub(port)
     last = time.monotonic() + 60
-    while not _answers(found):
-        if process.poll() is not None or time.monotonic() > last:
-            raise RuntimeError((folder / "log").read_text())
-        time.sleep(0.1)
     try:
+        while not _answers(found):
+            if process.poll() is not None or time.monotonic() > last:
+                raise RuntimeError((folder / "log").read_text())
+            time.sleep(0.1)
         yield found
     finally:
         process.terminate()
