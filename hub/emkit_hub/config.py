@@ -27,6 +27,7 @@ from emkit_hub.overview.runs import PostedRuns
 from emkit_hub.settings import NetworkSettings, Settings, SettingsError
 
 HOST = "127.0.0.1"
+SERVICE_UP_S = 100  # a hub ends when a service of its own is not up in time: on a busy machine imports alone take half a minute
 DASHBOARDS = "dashboards"
 DASHBOARDS_PATH = f"/services/{DASHBOARDS}/"
 CULLING = "culling"
@@ -208,8 +209,8 @@ def _overview(settings: Settings, folder: DataFolder) -> dict[str, Any]:
 
 def _service(name: str, port: int | None = None) -> dict[str, Any]:
     """A process that the hub starts; with a port, people visit it."""
-    visited = {} if port is None else {"url": f"http://{HOST}:{port}", "oauth_no_confirm": True, "display": False}
-    return visited | {
+    visited = {"url": f"http://{HOST}:{port}", "oauth_no_confirm": True, "display": False, "timeout": SERVICE_UP_S}
+    return ({} if port is None else visited) | {
         "name": name,
         # without pdeathsig a killed hub leaves it behind, and the next hub finds its port taken
         "command": ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", f"emkit_hub.{name}"],

@@ -234,7 +234,10 @@ class Runs(Page):
 
 
 class Asset(Page):
-    """Style sheets and script."""
+    """Style sheets and script, which the page of a refused login needs too."""
+
+    async def prepare(self) -> None:
+        """For everybody: they hold nothing of anybody."""
 
     def get(self, name: str) -> None:
         """One of the files that the route names."""
