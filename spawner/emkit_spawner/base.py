@@ -32,6 +32,7 @@ from emkit_spawner.record import Record
 from emkit_spawner.refusal import StartRefused
 from emkit_spawner.steps import Event, Steps
 from emkit_spawner.sweep import sweep
+from emkit_spawner.timer import Timer
 
 NOT_USED = ("exec_prefix", "batch_submit_cmd", "batch_query_cmd", "batch_cancel_cmd")
 NO_LIMIT_S = 10 * 365 * 86400
@@ -254,6 +255,12 @@ class JobSpawner(OfferSpawner):
 
     async def status(self) -> Status:
         return (await self.scheduler().query_many([self.job_id]))[self.job_id]
+
+    def start_polling(self) -> None:
+        """As JupyterHub's, with a timer that a jump of the clock does not stop."""
+        self.stop_polling()
+        if self.poll_interval > 0:
+            self._poll_callback = Timer(self.poll_and_notify, self.poll_interval, self.poll_jitter)
 
     async def poll(self) -> int | None:
         self._keep_sweeping()
