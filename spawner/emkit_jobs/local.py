@@ -158,7 +158,7 @@ class LocalScheduler:
         what = f"Job {job_id}: {status.state.value}" + (f", {status.reason}" if status.reason else "")
         return f"{what}. Its log ends with:\n{tail}" if tail else f"{what}. Its log is empty."
 
-    async def find(self, prefix: str) -> dict[str, str]:
+    async def find(self, prefix: str, *, own: bool = False) -> dict[str, str]:
         if not self.folder.is_dir():
             return {}
         names = [folder.name for folder in self.folder.iterdir() if folder.name.startswith(prefix)]

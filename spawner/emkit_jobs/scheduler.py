@@ -173,8 +173,8 @@ class Scheduler(Protocol):
     async def explain(self, job_id: str) -> str:
         """In plain words why the job waits or ended, with the end of its log."""
 
-    async def find(self, prefix: str) -> dict[str, str]:
-        """Name → id of the jobs that are not finished and whose name begins with `prefix`."""
+    async def find(self, prefix: str, *, own: bool = False) -> dict[str, str]:
+        """Name → id of the jobs that are not finished and whose name begins with `prefix`; `own`: of the account it submits as."""
 
     async def own_jobs(self) -> list[Listed]:
         """Those that wait or run of the account it submits as; none where that is the caller's, whose jobs are everybody's."""

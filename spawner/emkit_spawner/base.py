@@ -268,7 +268,7 @@ class JobSpawner(OfferSpawner):
             return None
         if self.record.job_name and not self.job_id:  # the hub was killed while it submitted
             try:
-                self.record.job_id = (await self.scheduler().find(self.record.job_name)).get(self.record.job_name, "")
+                self.record.job_id = (await self.scheduler().find(self.record.job_name, own=True)).get(self.record.job_name, "")
             except SchedulerError as error:
                 self.log.warning("Whether %s was submitted is not known yet: %s", self.record.job_name, error)
                 return None

@@ -64,6 +64,30 @@ async def test_a_running_job_has_an_address_and_no_secret_in_sight(
     await scheduler.cancel(job_id)
 
 
+async def test_a_name_cannot_pass_for_another_job(scheduler: SlurmScheduler, cluster: Cluster, tmp_path: Path) -> None:
+    job_id = await scheduler.submit(job(SLEEP, tmp_path))
+    command = ["sbatch", "--parsable", f"--job-name=x\n{job_id}|root|test-forged", "--output=/dev/null", "--wrap=sleep 60"]
+    other = cluster.run(*command).strip()
+    try:
+        assert await scheduler.find("test-") == {"test-a": job_id} == await scheduler.find("test-", own=True)
+        assert list((await scheduler.find("x\n")).values()) == [other]
+        stranger = SlurmScheduler(scheduler.slurm, "nobody")
+        assert await stranger.find("test-") == {"test-a": job_id} and await stranger.find("test-", own=True) == {}
+    finally:
+        await scheduler.cancel(other)
+
+
+async def test_a_link_in_place_of_the_log_is_not_followed_to_others_files(scheduler: SlurmScheduler, tmp_path: Path) -> None:
+    job_id = await scheduler.submit(job("echo said", tmp_path))
+    await reaches(scheduler, job_id, State.FINISHED)
+    (tmp_path / "secret").write_text("of another account")
+    os.chown(tmp_path / "secret", 65534, 65534)
+    (tmp_path / ".emkit-test-a.log").unlink()
+    (tmp_path / ".emkit-test-a.log").symlink_to("secret")
+    told = await scheduler.explain(job_id)
+    assert "another account" not in told and "it is not a file of the job's account" in told
+
+
 async def test_a_job_that_waits_says_why(scheduler: SlurmScheduler, tmp_path: Path) -> None:
     job_id = await scheduler.submit(job(SLEEP, tmp_path, resources=Resources(partition="closed")))
     await reaches(scheduler, job_id, State.PENDING)

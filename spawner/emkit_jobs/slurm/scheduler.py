@@ -1,8 +1,11 @@
 """The scheduler of a cluster: jobs of one account, over a Slurm that all users of a hub share."""
 
 import asyncio
+import errno
 import os
+import pwd
 import re
+import stat
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -37,6 +40,13 @@ class SlurmScheduler:
         if self.user is not None and not ACCOUNT.fullmatch(self.user):
             raise SchedulerError(f"{self.user!r} is no account's name: letters, digits and _ . @ - only.")
 
+    def _uid(self) -> int:
+        """Of the account it submits as."""
+        try:
+            return os.getuid() if self.user is None else pwd.getpwnam(self.user).pw_uid
+        except KeyError as error:
+            raise SchedulerError(f"{self.user} has no Unix account here, and a job needs one. Ask the administrator.") from error
+
     async def submit(self, job: Job) -> str:
         environment = {**job.environment, JOB_VARIABLE: job.name}
         script = job.script if job.script.startswith("#!") else f"#!/bin/bash\n{job.script}"
@@ -61,8 +71,9 @@ class SlurmScheduler:
         if not JOB_ID.fullmatch(job_id):
             return
         try:
-            owner = (await self.slurm.show(job_id))["UserId"].partition("(")[0] if self.sudo else None
-            await self.slurm.run(*as_user(owner, "--preserve-env=SLURM_CONF"), "scancel", job_id)
+            owner = await self.slurm.owner(job_id) if self.sudo else None
+            if owner is not None or not self.sudo:
+                await self.slurm.run(*as_user(owner, "--preserve-env=SLURM_CONF"), "scancel", job_id)
         except CommandError as error:
             if NO_SUCH_JOB not in str(error):
                 raise
@@ -82,17 +93,15 @@ class SlurmScheduler:
         what = f"Job {job_id}: {status.state.value}" + (f", {reason}" if reason else "")
         try:
             log = Path((await self.slurm.show(job_id)).get("StdOut", ""))
-            with log.open("rb") as file:
-                file.seek(max(0, log.stat().st_size - TAIL_BYTES))
-                tail = file.read().decode(errors="replace").strip()
+            tail = _tail(log, self._uid())
         except CommandError:
             return f"{what}."
         except OSError as error:
             return f"{what}. Its log cannot be read from here ({error.strerror}): {log}"
         return f"{what}. Its log ends with:\n{tail}" if tail else f"{what}. Its log is empty."
 
-    async def find(self, prefix: str) -> dict[str, str]:
-        return await self.slurm.named(prefix)
+    async def find(self, prefix: str, *, own: bool = False) -> dict[str, str]:
+        return await self.slurm.named(prefix, pwd.getpwuid(self._uid()).pw_name if own else None)
 
     async def own_jobs(self) -> list[Listed]:
         listing = await self.slurm.jobs.get(PATIENCE_S) if self.user is not None else None
@@ -156,3 +165,13 @@ def options(resources: Resources) -> list[str]:
         "--account": resources.account,
     }
     return [f"{name}={value}" for name, value in words.items() if value is not None]
+
+
+def _tail(log: Path, uid: int) -> str:
+    """How a job's log ends. Its user may put a link in its place, so it is read only if it is the user's own file."""
+    with os.fdopen(os.open(log, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != uid:
+            raise PermissionError(errno.EPERM, "it is not a file of the job's account", str(log))
+        file.seek(max(0, found.st_size - TAIL_BYTES))
+        return file.read().decode(errors="replace").strip()

@@ -24,7 +24,7 @@ async def job_of(root: Path, folder: Path, record: Record) -> str:
     if record.job_id:
         return record.job_id
     told = read(folder / "status.json").get("job")
-    return str(told) if told else (await record.place.open(root).find(record.job_name)).get(record.job_name, "")
+    return str(told) if told else (await record.place.open(root).find(record.job_name, own=True)).get(record.job_name, "")
 
 
 async def end(root: Path, record: Record, me: Owner, *, keep_log: bool = False) -> None:
