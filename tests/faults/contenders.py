@@ -56,7 +56,7 @@ c.BatchSpawnerBase.exec_prefix = "sudo -E -u {{username}}"
 
 @dataclass(frozen=True)
 class Contender:
-    """`refused`: options that sbatch refuses; `queued`: options of a job that waits; `fields`: the options a user can send."""
+    """`refused`: options that sbatch refuses; `queued`: of a job that waits; `open`: of one that starts; `fields`: what there is."""
 
     name: str
     lines: str
@@ -66,6 +66,7 @@ class Contender:
     route: str  # below /hub/api, where a job reports
     refused: Options
     queued: Options
+    open: Options
     fields: tuple[str, ...]
 
     def as_the_user(self) -> "Contender":
@@ -82,16 +83,18 @@ OURS = Contender(
     route="/emkit/job",
     refused={"profile": "nowhere"},
     queued={"profile": "closed"},
+    open={"profile": "small"},
     fields=("profile", "cpus", "memory_mb", "gpus", "runtime", "partition", "options"),
 )
 PLAIN = Contender(
     name="batchspawner",
     lines=PLAIN_LINES,
     lines_as_the_user=PLAIN_AS_THE_USER,
-    patience_s=20,
+    patience_s=30,
     start_timeout_s=20,
     route="/batchspawner",
     refused={"partition": "nowhere"},
     queued={"partition": "closed"},
+    open={"partition": "crowd"},
     fields=("runtime", "partition", "options", "prologue", "nprocs", "memory"),
 )

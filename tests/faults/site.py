@@ -177,9 +177,10 @@ class Site:
         enough = len(self.faults.calls("squeue")) + times
         self.until(lambda: len(self.faults.calls("squeue")) >= enough, "Slurm is asked", 90)
 
-    def jobs(self) -> set[str]:
-        """The jobs that Slurm has and that have not ended."""
-        return set(self.cluster.run("squeue", "--noheader", "--all", "--format=%i").split())
+    def jobs(self, *, ended: bool = False) -> set[str]:
+        """The jobs that Slurm has and that have not ended, or those too."""
+        which = ["--states=all"] if ended else []
+        return set(self.cluster.run("squeue", "--noheader", "--all", "--format=%i", *which).split())
 
     def owned(self) -> set[str]:
         """The jobs of the servers that the hub knows."""
@@ -275,7 +276,11 @@ class Person:
         answer = self.call("DELETE", self.path)
         if answer.status_code not in (202, 204):
             raise Broken(f"{self.name} cannot stop the server: {answer.status_code} {answer.text}")
-        self.site.until(lambda: self.model() is None, f"the server of {self.name} is gone")
+        self.ends()
+
+    def ends(self) -> None:
+        """Wait until the hub knows that the server has ended."""
+        self.site.until(lambda: self.model() is None, f"the hub knows that the server of {self.name} has ended")
 
     def model(self) -> dict[str, Any] | None:
         """What the hub says of the server; None when there is none."""
@@ -315,8 +320,8 @@ class Person:
         if (now := self.found()) != before:
             raise Broken(f"The session of {self.name} was {before}, and is {now}")
 
-    def is_not_stuck(self) -> None:
-        """The hub comes to an end with the server, which is ready or gone; and Start and Stop do what they say."""
+    def is_not_stuck(self, options: object = None) -> None:
+        """The hub comes to an end with the server, which is ready or gone; and Start (with `options`) and Stop do what they say."""
 
         def settled() -> bool:
             model = self.model()
@@ -324,7 +329,7 @@ class Person:
 
         self.site.until(settled, f"the server of {self.name} is ready or gone")
         if self.model() is None:
-            self.start()
+            self.start(options)
         else:
             self.found()
         self.stop()
