@@ -56,7 +56,7 @@ c.BatchSpawnerBase.exec_prefix = "sudo -E -u {{username}}"
 
 @dataclass(frozen=True)
 class Contender:
-    """`refused`: options that sbatch refuses; `queued`: of a job that waits; `open`: of one that starts; `fields`: what there is."""
+    """`refused`: options that sbatch refuses; `queued`: of a job that waits; `open`: of one that starts; `fields`: those known."""
 
     name: str
     lines: str
