@@ -36,10 +36,10 @@ EXPECTING_S, QUIET_S = 0.01, 0.5  # between two looks: when something is about t
 ATTENTIVE_S = 10.0  # after the end of a kernel its restart is expected for this long
 SHORT_LIFE_S = 1.0
 POLITE_S, PATIENCE_S = 2.0, 10.0  # for a kernel to end: asked, and forced
-PRELOADED = (  # all that a kernel imports by its first output
+PRELOADED = (  # all that a kernel imports by its first output, and by its first traceback: an interrupt shows one
     "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "ipykernel.debugger", "IPython.core.completer",
     "IPython.core.completerlib", "IPython.core.debugger", "IPython.extensions.storemagic", "psutil", "sqlite3",
-    "tornado.platform.asyncio",
+    "tornado.platform.asyncio", "stack_data", "pygments.formatters.terminal256", "pygments.styles",
 )  # fmt: skip
 
 
