@@ -137,6 +137,7 @@ API = [
     *rows("DELETE", "/hub/api/users/{owner}/shared/{other}/", OWN),
 ]
 OURS = [
+    *rows("POST", "/hub/api/batchspawner", NONE),  # batchspawner's own would set any attribute of the spawner
     *rows("POST", "/hub/api/emkit/job", JOBS),  # each about itself
     *rows("POST", "/hub/api/emkit/resubmit", JOBS),
     *rows("POST", "/hub/api/emkit/runs", JOBS | MEMBERS),

@@ -164,7 +164,6 @@ def test_no_page_may_be_framed_by_another_site_or_tell_its_address(people_site: 
         "/hub/login",
         "/hub/home",
         "/hub/token",
-        "/hub/spawn",
         "/services/overview/",
         "/services/dashboards/",
         "/hub/nothing",
