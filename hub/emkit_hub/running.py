@@ -15,7 +15,7 @@ from pathlib import Path
 import aiohttp
 from emkit_jobs.local import LocalScheduler
 from emkit_jobs.scheduler import Job, Scheduler, State
-from emkit_jobs.script import SESSION, Verbatim, render
+from emkit_jobs.script import render
 
 from emkit_hub import proxy
 from emkit_hub.config import DASHBOARDS_PATH, HOST
@@ -23,6 +23,7 @@ from emkit_hub.data_folder import DataFolder
 
 UP_WITHIN_S = 120.0
 TICK_S = 0.2
+SCRIPT = "#!/bin/bash\nexec {{ command }}\n"  # not a session's: a hub that fails is not tried again without its settings
 
 
 class HubError(RuntimeError):
@@ -117,8 +118,7 @@ class RunningHub:
         return self.services.folder / self._jobs[what] / "log"
 
     async def _submit(self, what: str, command: list[str], environment: dict[str, str]) -> None:
-        nothing = Verbatim("")
-        script = render(SESSION, directives=nothing, prologue=nothing, epilogue=nothing, command=command)
+        script = render(SCRIPT, command=command)
         name = f"{what}-{secrets.token_hex(4)}"
         self._jobs[what] = await self.services.submit(Job(name, script, self.folder.path, environment))
 
