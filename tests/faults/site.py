@@ -26,6 +26,7 @@ from tests.faults.contenders import Contender
 from tests.spawner.plain_hub import CONFIG, STUB, TOKEN, PlainHub
 
 UP_WITHIN_S = 90.0
+POLL_S = 1  # between two looks of a hub at a server
 _TICK_S = 0.05
 LINES = """
 c.JupyterHub.cleanup_servers = c.JupyterHub.cleanup_proxy = False
@@ -42,6 +43,7 @@ c.JupyterHub.init_spawners_timeout = 1
 c.Spawner.cmd = [{stub!r}]  # batchspawner runs a Python script and nothing else
 c.Spawner.start_timeout = {start_timeout_s}
 c.Spawner.consecutive_failure_limit = 0
+c.Spawner.poll_interval = {poll_s}
 c.BatchSpawnerBase.req_partition = "crowd"
 c.BatchSpawnerBase.req_memory = "100M"
 c.BatchSpawnerBase.req_nprocs = "1"
@@ -94,7 +96,7 @@ class Site:
             python=sys.executable, stub=str(self.folder / "stub.py"),
         )  # fmt: skip
         lines = LINES.format(
-            token=self._token, ip=self.cluster.address, database=self.database, start_timeout_s=self.contender.start_timeout_s,
+            token=self._token, ip=self.cluster.address, database=self.database, start_timeout_s=self.contender.start_timeout_s, poll_s=POLL_S,
             prologue=PROLOGUE.format(folder=self.folder), stub=str(self.folder / "stub.py"),
         )  # fmt: skip
         own = self.contender.lines.format(

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.faults.clusters import OneHost
 from tests.faults.contenders import Contender
-from tests.faults.site import Site
+from tests.faults.site import POLL_S, Site
 
 pytestmark = pytest.mark.hub
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
@@ -213,6 +214,7 @@ def test_clock_jumps(contender: Contender, cluster: OneHost, site_folder: Path) 
             bob = site.person()
             bobs = bob.start()
             clock.write_text(jump)
+            time.sleep(3 * POLL_S)  # a timer that stands still has nothing more on its way then
             site.cluster.run("scancel", bobs.job)
             bob.ends()
             ann.keeps(before)
