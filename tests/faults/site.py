@@ -96,7 +96,8 @@ class Site:
             python=sys.executable, stub=str(self.folder / "stub.py"),
         )  # fmt: skip
         lines = LINES.format(
-            token=self._token, ip=self.cluster.address, database=self.database, start_timeout_s=self.contender.start_timeout_s, poll_s=POLL_S,
+            token=self._token, ip=self.cluster.address, database=self.database,
+            start_timeout_s=self.contender.start_timeout_s, poll_s=POLL_S,
             prologue=PROLOGUE.format(folder=self.folder), stub=str(self.folder / "stub.py"),
         )  # fmt: skip
         own = self.contender.lines.format(
