@@ -27,6 +27,7 @@ from tests.spawner.plain_hub import CONFIG, STUB, TOKEN, PlainHub
 
 UP_WITHIN_S = 90.0
 POLL_S = 1  # between two looks of a hub at a server
+CLEAR = 2000  # characters: a longer message is not one that a person reads
 _TICK_S = 0.05
 LINES = """
 c.JupyterHub.cleanup_servers = c.JupyterHub.cleanup_proxy = False
@@ -70,6 +71,12 @@ class Seen(NamedTuple):
 
 class Broken(AssertionError):
     """The promise is broken; the text says which part."""
+
+
+def check_clear(told: str | None, *one_of: str) -> None:
+    """The person was told, in a message of a size to read, at least one of these."""
+    if told is None or len(told) > CLEAR or not any(word in told.lower() for word in one_of):
+        raise Broken(f"no clear message: {told if told is None else told[:80]!r}")
 
 
 class Site:
