@@ -5,7 +5,7 @@
 Each round, interleaved: a trivial job from its sbatch to the first line of its script (what the scheduler itself takes); a kernel
 by our provisioner from `start_kernel` to the first output of a cell, from `restart_kernel` to the first output, and from an
 interrupt to the end of the cell; the same ipykernel without a job, by jupyter_client's own provisioner, since that is what any
-kernel costs. What counts is the difference to the trivial job of the same round. Slurm starts a job sooner or later within its cycle,
+kernel costs. What counts is the difference to the trivial job of the same round. Slurm starts a job sooner or later within a cycle,
 so the time from the first line of the kernel's own job to the first output, which is free of that, stands beside it. Needs root.
 """
 
