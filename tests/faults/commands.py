@@ -10,8 +10,11 @@ NAMES = ("sbatch", "scancel", *QUERIES)
 HOLD = "hold"
 SAID = "slurm_load_jobs error: Zero Bytes were transmitted or received"  # what squeue says when a controller drops a connection
 
+# A submission that has begun has its script, whoever is killed meanwhile
+TAKE_INPUT = 'cat > "$0.$$" && exec < "$0.$$" && rm "$0.$$"'
 # A fault is a file: "hold" lets a call wait until the file is gone, any other text is what the failing command says.
 SHIM = """#!/bin/bash
+{first}
 echo "$EPOCHREALTIME" >> {calls}
 while [[ -e {fault} ]]; do
     text=$(< {fault}) 2> /dev/null
@@ -30,7 +33,10 @@ class Faults:
         self.path.mkdir(parents=True)
         for name in NAMES:
             program = self.path / name
-            program.write_text(SHIM.format(calls=folder / f"{name}.calls", fault=folder / name, real=shutil.which(name)))
+            first = TAKE_INPUT if name == "sbatch" else ""
+            program.write_text(
+                SHIM.format(first=first, calls=folder / f"{name}.calls", fault=folder / name, real=shutil.which(name))
+            )
             program.chmod(0o755)
 
     def calls(self, name: str) -> list[float]:

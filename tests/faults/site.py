@@ -313,9 +313,11 @@ class Person:
         url = f"{self.site.api.url}/user/{quote(self.name, safe='')}/{quote(self.server, safe='')}"
         try:
             told = requests.get(url, timeout=30).json()
-            return Seen(told["SLURM_JOB_ID"], told.get("SLURM_RESTART_COUNT", "0"), told["pid"])
-        except (requests.RequestException, KeyError):  # the proxy's or the hub's own answer, or none
+        except requests.RequestException:  # a page of the hub's, or no answer
             return None
+        if not isinstance(told, dict) or "pid" not in told:
+            return None
+        return Seen(told["SLURM_JOB_ID"], told.get("SLURM_RESTART_COUNT", "0"), told["pid"])
 
     def found(self) -> Seen:
         self.site.until(self.seen, f"the server of {self.name} answers")
@@ -324,11 +326,16 @@ class Person:
             raise Broken(f"The server of {self.name} answered and is gone")
         return seen
 
+    def still_serves(self, before: Seen) -> None:
+        """The same process answers, now."""
+        if (now := self.seen()) != before:
+            raise Broken(f"The session of {self.name} was {before}, and is {now}")
+
     def keeps(self, before: Seen) -> None:
         """The session goes on: the same process serves, and the hub calls it ready."""
         self.site.until(lambda: (self.model() or {}).get("ready"), f"the server of {self.name} is ready")
-        if (now := self.found()) != before:
-            raise Broken(f"The session of {self.name} was {before}, and is {now}")
+        self.found()
+        self.still_serves(before)
 
     def is_not_stuck(self, options: object = None) -> None:
         """The hub comes to an end with the server, which is ready or gone; and Start (with `options`) and Stop do what they say."""

@@ -21,13 +21,13 @@ pytestmark = pytest.mark.hub
 CROWD, SAMPLE = 100, 30  # people at once, in a campaign and in an ordinary run
 TOO_LONG = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)  # how the proxy takes a megabyte of address
 HOSTILE = (
-    "$(touch CANARY)",
-    "`touch CANARY`",
-    "; touch CANARY #",
-    "'; touch CANARY; '",
-    "a\n#SBATCH --wrap=id\ntouch CANARY\n",
-    "{{ cycler.__init__.__globals__.os.system('touch CANARY') }}",
-    "--wrap=touch CANARY",
+    "$(touch${IFS}canary)",
+    "`touch${IFS}canary`",
+    "; touch${IFS}canary #",
+    "'; touch${IFS}canary; '",
+    "a\n#SBATCH --wrap=id\ntouch${IFS}canary\n",
+    "{{ cycler.__init__.__globals__.os.system('touch${IFS}canary') }}",
+    "--wrap=touch${IFS}canary",
     "../../../../etc/passwd",
     "ünï\u202ecöde\u2028\U0001f600",
     "a\x00b\x1b[31mc\x7f",
@@ -36,17 +36,16 @@ HOSTILE = (
 
 
 @pytest.fixture
-def hostile(open_folder: Path) -> Iterator[str]:
-    """One text after the other, and after each a look whether it was run as a command: then there is a file."""
-    canary = open_folder / "canary"
+def hostile(site: Site) -> Iterator[str]:
+    """One text after the other, and after each a look whether it was run as a command: then there is a file. Names hold no slash."""
 
     def texts() -> Iterator[str]:
         for text in HOSTILE:
-            yield text.replace("CANARY", str(canary))
-            ran = canary.exists()
-            canary.unlink(missing_ok=True)
-            if ran:
-                raise Broken(f"run as a command: {text[:80]}")
+            yield text
+            if left := [*site.folder.rglob("canary*")]:
+                for file in left:
+                    file.unlink()
+                raise Broken(f"run as a command: {text[:80]!r}")
 
     return texts()
 
