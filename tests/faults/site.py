@@ -192,10 +192,17 @@ class Site:
         which = ["--states=all"] if ended else []
         return set(self.cluster.run("squeue", "--noheader", "--all", "--format=%i", *which).split())
 
+    def users(self) -> list[dict[str, Any]]:
+        """Everybody, as the hub sees them."""
+        answer = self.api.call("GET", "/users")
+        if answer.status_code != 200:
+            raise Broken(f"the hub cannot list its users any more: {answer.status_code}")
+        found: list[dict[str, Any]] = answer.json()
+        return found
+
     def owned(self) -> set[str]:
         """The jobs of the servers that the hub knows."""
-        users = self.api.call("GET", "/users").json()
-        return {str((server["state"] or {}).get("job_id")) for user in users for server in user["servers"].values()}
+        return {str((server["state"] or {}).get("job_id")) for user in self.users() for server in user["servers"].values()}
 
     def no_orphans(self) -> None:
         """Each job soon is a server's, or it is gone."""
@@ -214,10 +221,10 @@ class Site:
         for waiting in (self.folder / "on-start").iterdir():
             waiting.unlink()
         self.start()
-        for user in self.api.call("GET", "/users").json():
-            for name in user["servers"]:
-                self.api.call("DELETE", f"/users/{quote(user['name'], safe='')}/servers/{quote(name, safe='')}")
         try:
+            for user in self.users():
+                for name in user["servers"]:
+                    self.api.call("DELETE", f"/users/{quote(user['name'], safe='')}/servers/{quote(name, safe='')}")
             self.until(lambda: not self.jobs() and not self.owned(), "nothing is left", 15)
         except Broken:
             self.kill("hub")
@@ -295,7 +302,8 @@ class Person:
     def model(self) -> dict[str, Any] | None:
         """What the hub says of the server; None when there is none."""
         answer = self.call("GET", "")
-        answer.raise_for_status()
+        if answer.status_code != 200:
+            raise Broken(f"the hub cannot tell of {self.name} any more: {answer.status_code}")
         found: dict[str, Any] | None = answer.json()["servers"].get(self.server)
         return found
 

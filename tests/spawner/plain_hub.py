@@ -94,7 +94,7 @@ def plain_hub(folder: Path, lines: str) -> Iterator[PlainHub]:
         yield found
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(120)  # a busy machine takes its time
 
 
 def _answers(hub: PlainHub) -> bool:
