@@ -189,9 +189,9 @@ class Launcher:
                 break
             self.pause(EXPECTING_S if not told and time.monotonic() - began < 60 else QUIET_S)
         self._signal(signal.SIGKILL)  # what the kernel left behind
-        if not told or time.monotonic() - told < SHORT_LIFE_S:
-            self.ports = dict.fromkeys(PORTS, 0)  # perhaps somebody else has one of them by now
         code = os.waitstatus_to_exitcode(status)
+        if not told or (code > 0 and time.monotonic() - told < SHORT_LIFE_S):
+            self.ports = dict.fromkeys(PORTS, 0)  # perhaps somebody else has one of them by now
         self.report("exited", code=code, signal=signal.Signals(-code).name if code < 0 else "")
 
     def _listens(self) -> bool:
