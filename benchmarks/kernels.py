@@ -30,6 +30,7 @@ from jupyter_client.manager import AsyncKernelManager
 
 LIMITS_S = {"start over the scheduler": 0.7, "restart": 0.6, "interrupt": 0.05}
 PATIENCE_S = 60.0
+SETTLED_S = 2.0
 KERNEL = "emkit-small"
 
 
@@ -43,6 +44,13 @@ async def trivial(cluster: Cluster, folder: Path) -> float:
     while not begun.exists():
         await asyncio.sleep(0.002)
     return time.perf_counter() - began
+
+
+async def settled(cluster: Cluster) -> None:
+    """Slurm starts a job later when another one has just ended: each begins on a quiet cluster."""
+    while cluster.run("squeue", "--noheader"):
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(SETTLED_S)
 
 
 async def first_output(client: Any) -> None:
@@ -97,7 +105,9 @@ async def rounds(cluster: Cluster, folder: Path, count: int) -> list[dict[str, f
     await kernel(KERNEL, interrupt=True)  # the first one compiles and fills the page cache
     measured = []
     for _ in range(count):
+        await settled(cluster)
         scheduler = await trivial(cluster, folder)
+        await settled(cluster)
         ours = await kernel(KERNEL, interrupt=True)
         in_job = ours["shown"] - float((folder / "began").read_text())
         bare = await kernel("python3", interrupt=False)

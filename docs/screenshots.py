@@ -20,6 +20,7 @@ from emkit_hub.own_cluster import OwnCluster, own_cluster
 from emkit_hub.running import RunningHub
 from emkit_hub.settings import Settings
 from emkit_hub.visitor import Visitor
+from kernel_screenshots import take_kernels
 from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright
 
@@ -269,6 +270,7 @@ async def take(folder: Path) -> None:
             await browser.close()
 
     await take_overview(save)
+    await take_kernels(save)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from emkit_spawner.kernels.launcher import read
 from emkit_spawner.kernels.record import Record
 
 from tests.kernels.light_server import PATIENCE_S, LightServer, install, until
@@ -188,8 +189,8 @@ def test_a_kernel_that_crashes_starts_again_in_its_job(
         channels.send(
             "execute_request", {"code": "import time; time.sleep(2); os.kill(os.getpid(), signal.SIGSEGV)", "silent": False}
         )
-        while channels.receive()["header"]["msg_type"] != "iopub_welcome":  # the page's socket has found the new kernel
-            pass
+    until(lambda: read(server.home / "kernels" / kernel / "status.json").get("start") == 2, "it has started again")
+    with server.channels(kernel) as channels:
         assert channels.run("import os; print(os.environ['SLURM_JOB_ID'])").strip() == job
         assert channels.run("print(os.getpid())").strip() != pid
 
