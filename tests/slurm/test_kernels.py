@@ -164,7 +164,9 @@ def test_a_server_killed_between_sbatch_and_its_record_finds_the_job_by_its_name
         assert channels.run("import os; print(os.environ['SLURM_JOB_ID'])").strip() == job
 
 
-@pytest.mark.parametrize(("end", "why"), [("scancel", "cancelled"), ("scancel --signal=KILL", "cancelled")])
+@pytest.mark.parametrize(
+    ("end", "why"), [("scancel", "cancelled"), pytest.param("scancel --signal=KILL", "cancelled", marks=pytest.mark.campaign)]
+)
 def test_a_job_that_is_ended_is_told_and_never_replaced(
     server: LightServer, cluster: Cluster, notebook: Callable[[str], str], end: str, why: str
 ) -> None:
