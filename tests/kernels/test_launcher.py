@@ -65,6 +65,11 @@ def test_a_job_that_comes_when_nobody_wants_it_any_more_ends_at_once(tmp_path: P
     assert not (folder / "ran").exists()
 
 
+def test_a_job_whose_folder_is_removed_ends(tmp_path: Path) -> None:
+    remove = f"import shutil, time; shutil.rmtree({str(tmp_path / 'kernel')!r}); time.sleep(600)"
+    assert launch(prepared(tmp_path / "kernel", sys.executable, "-c", remove)).returncode == 0
+
+
 def test_a_folder_that_the_node_does_not_see_is_named(tmp_path: Path) -> None:
     done = launch(tmp_path / "elsewhere")
     assert done.returncode == 1 and "need a folder that the server and the nodes share" in done.stderr

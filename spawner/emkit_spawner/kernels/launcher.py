@@ -121,12 +121,20 @@ class Launcher:
                 importlib.import_module(module)
 
     def order(self) -> "dict[str, Any]":
+        """The server's; one to end where the folder has been removed, since no other could ever come."""
+        try:
+            os.stat(self.folder)
+        except FileNotFoundError:
+            return {"do": "end"}
+        except OSError:  # a file system that is away comes back
+            return {}
         return read(self.folder / "order.json")
 
     def report(self, state: str, **more: Any) -> None:
         about = {"host": socket.gethostname(), "ip": self.ip, "job": os.environ.get("SLURM_JOB_ID", "")}
         self.last = {"start": self.start, "state": state, **about, **more}
-        write(self.folder / "status.json", self.last)
+        with contextlib.suppress(FileNotFoundError):  # the folder has been removed: nobody reads it
+            write(self.folder / "status.json", self.last)
 
     def pause(self, seconds: float) -> None:
         """Until a signal comes, at most so long."""
