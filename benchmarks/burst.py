@@ -72,7 +72,7 @@ async def burst(hub: PlainHub, people: list[str]) -> float:
                 return len(await answer.json())
 
         async def until(count: int) -> None:
-            async with asyncio.timeout(600):
+            async with asyncio.timeout(180):
                 while await ready() != count:
                     await asyncio.sleep(0.2)
 

@@ -42,6 +42,8 @@ async def _resume(spawner: "JobSpawner") -> None:
     status = await spawner.status()
     spawner.steps.add(10, "The hub was restarted; the job goes on")
     spawner.tell("resumed", user=spawner.user.name, server=spawner.name, state=status.state.value)
-    await spawner.until_up(reported=bool(spawner.record.port) and status.state is not State.PENDING)
+    if status.state is State.PENDING:  # what an earlier run of a requeued job has reported holds no more
+        spawner.record.port = 0
+    await spawner.until_up()
     spawner.serves_here()
     await spawner.user.settings["proxy"].add_user(spawner.user, spawner.name)

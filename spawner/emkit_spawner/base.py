@@ -184,12 +184,12 @@ class JobSpawner(OfferSpawner):
         self.steps.add(20, f"Submitted as job {self.job_id}")
         self.tell("submitted", user=self.user.name, server=self.name, options=self.user_options)
 
-    async def until_up(self, limits: Limits | None = None, *, reported: bool = False) -> None:
-        """Returns when the server of the present job answers; StartRefused when it never will. `reported`: its port is known."""
+    async def until_up(self, limits: Limits | None = None) -> None:
+        """Returns when the server of the present job answers; StartRefused when it never will."""
         limits = limits or self._limits()
-        self.port = self.record.port if reported else 0
+        self.port = self.record.port  # a job may have reported before the hub has heard of its number
         self.launch = Launch(self.scheduler(), self.job_id, self.steps, limits, self._answers)
-        if reported:
+        if self.port:
             self.launch.reported(self.port)
         try:
             self.ip = await self.launch.up()

@@ -7,21 +7,26 @@ from pathlib import Path
 
 QUERIES = ("squeue", "scontrol", "sacct", "sinfo", "sstat")
 NAMES = ("sbatch", "scancel", *QUERIES)
-HOLD = "hold"
+HOLD, LATE = "hold", "late"
 SAID = "slurm_load_jobs error: Zero Bytes were transmitted or received"  # what squeue says when a controller drops a connection
 
 # A submission that has begun has its script, whoever is killed meanwhile
 TAKE_INPUT = 'cat > "$0.$$" && exec < "$0.$$" && rm "$0.$$"'
-# A fault is a file: "hold" lets a call wait until the file is gone, any other text is what the failing command says.
+# A fault is a file: "hold" lets a call wait until the file is gone, "late" lets it do its work and then not come back until then,
+# any other text is what the failing command says.
 SHIM = """#!/bin/bash
 {first}
 echo "$EPOCHREALTIME" >> {calls}
 while [[ -e {fault} ]]; do
     text=$(< {fault}) 2> /dev/null
+    [[ $text == late ]] && break
     [[ -z $text || $text == hold ]] || {{ echo "$text" >&2; exit 1; }}
     sleep 0.05
 done
-exec {real} "$@"
+{real} "$@"
+status=$?
+while [[ -e {fault} && $(< {fault}) == late ]]; do sleep 0.05; done
+exit $status
 """
 
 
@@ -59,6 +64,13 @@ class Faults:
     def holding(self, *names: str) -> Iterator[None]:
         """Within: these commands do not come to an end; after it they do what they were called for."""
         self._set(names, HOLD)
+        yield
+        self.lift()
+
+    @contextmanager
+    def late(self, *names: str) -> Iterator[None]:
+        """Within: these commands do what they were called for, and do not come back."""
+        self._set(names, LATE)
         yield
         self.lift()
 

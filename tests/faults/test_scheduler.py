@@ -80,6 +80,17 @@ def test_refused(site: Site) -> None:
     ann.is_not_stuck()  # the options that were refused are not repeated
 
 
+def test_submission_answers_late(site: Site) -> None:
+    """Submission answers after its job has reported"""
+    ann = site.person()
+    with site.faults.late("sbatch"):
+        ann.press_start()
+        site.until(lambda: f"POST /hub/api{site.contender.route} ({ann.name}@" in site.log(), "the job has reported")
+    if not (last := ann.outcome()).get("ready"):
+        raise Broken(f"{ann.name} gets no server: {last}")
+    ann.is_not_stuck()
+
+
 def test_job_dies(site: Site) -> None:
     """Job dies before its port"""
     ann = site.person()

@@ -44,6 +44,7 @@ class Handler(BaseHTTPRequestHandler):
         told = {"pid": os.getpid(), **limits, **os.environ}
         self.wfile.write(json.dumps(told).encode())
 url = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
+ThreadingTCPServer.request_queue_size = 128  # a stub that many share is asked by all at once
 ThreadingTCPServer((url.hostname, url.port), Handler).serve_forever()
 """
 
