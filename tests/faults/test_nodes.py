@@ -14,7 +14,7 @@ def test_node_killed(site: Site) -> None:
     lost = site.cluster.run("squeue", "--noheader", f"--jobs={before[people[0]].job}", "--format=%B").strip()
     gone = [person for person in people if on(site, before[person].job) == lost]
     site.cluster.kill_node(lost)
-    site.until(lambda: "down" in site.cluster.run("sinfo", "-hN", "-n", lost, "-o", "%T"), "Slurm knows it", 120)
+    site.until(lambda: all(on(site, before[person].job) != lost for person in gone), "Slurm takes the jobs back", 120)
     for person in people:
         if person not in gone:
             person.keeps(before[person])
