@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -41,9 +42,12 @@ class Commands:
         try:
             told, complaint = await asyncio.wait_for(process.communicate(text.encode()), self.patience_s)
         except TimeoutError as error:
-            process.kill()
-            await process.wait()
             raise CommandError(f"{command[0]} did not answer within {self.patience_s:g} s.") from error
+        finally:
+            if process.returncode is None:  # it takes too long, or nobody waits for it any more
+                with suppress(ProcessLookupError, PermissionError):  # what sudo has started is not ours to kill
+                    process.kill()
+                    await process.wait()
         if process.returncode:
             said = complaint.decode(errors="replace").strip() or f"it ended with exit code {process.returncode}"
             raise CommandError(f"{Path(command[0]).name}: {said}")
