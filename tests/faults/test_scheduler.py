@@ -57,6 +57,7 @@ def test_controller_restarted(site: Site) -> None:
     ann.is_not_stuck()
 
 
+@pytest.mark.campaign  # Slurm's commands take a minute each to give up; test_slurm and test_kernels lose munge in every run
 def test_munge_down(site: Site) -> None:
     """munged down"""
     ann, bob = site.person(), site.person()
