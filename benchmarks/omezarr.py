@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from emkit.blocks import Block
 from emkit.io.omezarr import build_block, create_volume, levels_to_build, read_levels, shard_grid, write_block
 from emkit.model import Shape, SizeNm, VolumeKind
-from emkit.run.plan import workers
+from emkit.run.plan import cores
 
 VOXEL_NM: SizeNm = (8.0, 8.0, 8.0)
 DTYPES: dict[VolumeKind, str] = {"image": "uint8", "labels": "uint32"}
@@ -79,7 +79,7 @@ def emkit(file: Path, out: Path, kind: VolumeKind) -> None:
     def convert(block: Block) -> None:
         write_block(out, block, read_block(file, source.offset, source.shape, source.dtype, block))
 
-    with ThreadPoolExecutor(workers()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         list(pool.map(convert, shard_grid(out)))
         for level in levels_to_build(out):
             list(pool.map(partial(build_block, out, level), shard_grid(out, level)))

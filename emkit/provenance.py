@@ -8,11 +8,14 @@ call again, with the inputs by absolute path. No record counts as part of the ou
 import getpass
 import hashlib
 import json
+import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, unquote, urlparse
 
@@ -21,8 +24,16 @@ from emkit.params import Call, Reads
 
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 METADATA, MANIFEST, RECIPE = OWN = ("ro-crate-metadata.json", "manifest.sha256", "recipe.toml")
+TASKS = "tasks.jsonl"  # in an output: what each task returned, or the digests of the files that it wrote
 # The packages that decide on bytes.
 DECIDING = ("imagecodecs", "numpy", "scipy", "tensorstore", "tifffile", "yaozarrs", "zarr")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a task returns that writes: the digest of each file by its name in the output; None while others write into it too."""
+
+    files: dict[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -50,15 +61,28 @@ def fingerprint(path: Path) -> list[tuple[str, int, int]]:
     return [(p.name if p == path else str(p.relative_to(path)), p.stat().st_size, p.stat().st_mtime_ns) for p in files(path)]
 
 
+def written(out: Path, *made: Path) -> Written:
+    """The files that a task has finished; they are on the disk when this returns."""
+    for path in made:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    return Written({path.relative_to(out).as_posix(): sha256(path) for path in made})
+
+
+def partly(out: Path, *touched: Path) -> Written:
+    """The files that a task has written into, as others do."""
+    return Written(dict.fromkeys((path.relative_to(out).as_posix() for path in touched), None))
+
+
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def manifest(path: Path, only: tuple[str, ...] = ()) -> str:
-    """A line `digest  name` for each file, or for those that are named."""
-    chosen = [path / name for name in only] or files(path)
-    return "".join(f"{sha256(p)}  {p.relative_to(path).as_posix()}\n" for p in chosen)
+def manifest(path: Path, only: tuple[str, ...] = (), known: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A line `digest  name` for each file, or for those that are named; digests that are `known` are not taken again."""
+    names = only or [p.relative_to(path).as_posix() for p in files(path)]
+    return "".join(f"{known.get(name) or sha256(path / name)}  {name}\n" for name in names)
 
 
 def listed(text: str) -> dict[str, str]:
@@ -101,10 +125,17 @@ def result_digests(out: Path) -> dict[str, str]:
     return {Path(unquote(name)).name: value for name, value in own.items()}
 
 
-def write_record(call: Call, out: Path, built: Path, run: Run, only: tuple[str, ...] = ()) -> None:
+def write_record(
+    call: Call,
+    out: Path,
+    built: Path,
+    run: Run,
+    only: tuple[str, ...] = (),
+    known: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """In or beside the output, which is still `built` under another name; the metadata file comes last.
 
-    `only` names the files of a folder that are the output, where others lie in it too.
+    `only` names the files of a folder that are the output, where others lie in it too; `known` are digests of files by name.
     """
     from rocrate.model import ContextEntity
     from rocrate.rocrate import ROCrate
@@ -130,7 +161,7 @@ def write_record(call: Call, out: Path, built: Path, run: Run, only: tuple[str, 
 
     text(RECIPE, recipe_text(call.absolute()), encodingFormat="application/toml")
     if built.is_dir():
-        listing = manifest(built, only)
+        listing = manifest(built, only, known)
         text(MANIFEST, listing, encodingFormat="text/plain", sha256=hashlib.sha256(listing.encode()).hexdigest())
     used = [data(p.absolute().as_uri() + "/" * p.is_dir(), p) for _, p in call.paths(Reads)]
     used += [add(f"#{k}", "PropertyValue", name=k, value=str(v)) for k, v in call.as_json().items()]

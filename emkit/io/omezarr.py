@@ -26,6 +26,7 @@ from emkit.errors import ParameterError, PathError
 from emkit.io.ngff import Metadata, group_document, read_metadata
 from emkit.io.stores import context, finish, kvstore, read_store
 from emkit.model import Level, Shape, SizeNm, Volume, VolumeKind
+from emkit.provenance import Written, written
 
 if TYPE_CHECKING:  # imported where they are used: 90 and 400 ms
     import tensorstore
@@ -38,8 +39,9 @@ SLAB_PX = 16  # a multiple of every factor
 
 @dataclass(frozen=True)
 class _Pyramid:
-    """The open levels of a volume that this module made."""
+    """The open levels of a volume that this module made, each with its folder."""
 
+    folders: list[Path]
     method: Literal["mean", "mode"]
     stores: "list[tensorstore.TensorStore]"
     grids: list[Grid]
@@ -88,8 +90,8 @@ def levels_to_build(path: Path) -> list[int]:
     return [index for index, grid in enumerate(_pyramid(path).grids) if index and grid.starts_group]
 
 
-def write_block(path: Path, block: Block, array: NDArray[Any], level: int = 0) -> None:
-    """Write one shard of a level that starts a group, and what it becomes in the coarser levels of that group.
+def write_block(path: Path, block: Block, array: NDArray[Any], level: int = 0) -> Written:
+    """Write one shard of a level that starts a group, and what it becomes in the coarser levels of that group: a file each.
 
     `array` has the shape of the block and the dtype of the volume. It must not change until this returns.
     """
@@ -97,28 +99,36 @@ def write_block(path: Path, block: Block, array: NDArray[Any], level: int = 0) -
     if array.shape != block.shape or array.dtype != pyramid.stores[0].dtype.numpy_dtype:
         found, needed = f"{array.dtype} of {array.shape}", f"{pyramid.stores[0].dtype.name} of {block.shape}"
         raise ValueError(f"{path}, level {level}: found voxels {found}, needed {needed}")
-    _write(pyramid, block, array, level)
+    return written(path, *_write(pyramid, block, array, level))
 
 
-def build_block(path: Path, level: int, block: Block) -> None:
+def build_block(path: Path, level: int, block: Block) -> Written:
     """Make one block of a level, and of the levels after it in its group, from the finer level."""
     pyramid = _pyramid(path, write=True)
     factor, finer = pyramid.grids[level].factor, pyramid.stores[level - 1]
     array = read_store(finer[block.finer(factor, pyramid.grids[level - 1].shape).slices])
-    _write(pyramid, block, downsample(array, factor, pyramid.method), level)
+    return written(path, *_write(pyramid, block, downsample(array, factor, pyramid.method), level))
 
 
-def _write(pyramid: _Pyramid, block: Block, array: NDArray[Any], level: int) -> None:
-    writes = []
+def _write(pyramid: _Pyramid, block: Block, array: NDArray[Any], level: int) -> list[Path]:
+    """The files, without those of shards that are all 0: there are none."""
+    writes, files = [], []
     while True:
         # Nothing is copied: there is no cache, so the array is let go of when its write is done, and that is awaited below.
         writes.append(pyramid.stores[level][block.slices].write(array, can_reference_source_data_indefinitely=True))
+        files.append(_shard_file(pyramid, block, level))
         level += 1
         if level == len(pyramid.grids) or pyramid.grids[level].starts_group:
             break
         factor = pyramid.grids[level].factor
         array, block = downsample(array, factor, pyramid.method), block.coarser(factor)
     finish(writes)
+    return [file for file in files if file.exists()]
+
+
+def _shard_file(pyramid: _Pyramid, block: Block, level: int) -> Path:
+    spans = zip((block.z, block.y, block.x), pyramid.grids[level].shard, strict=True)
+    return pyramid.folders[level].joinpath("c", *(str(low // side) for (low, _), side in spans))
 
 
 def read_region(path: Path, level: int, block: Block) -> NDArray[Any]:
@@ -192,7 +202,8 @@ def _pyramid(path: Path, *, write: bool = False) -> _Pyramid:
         grid = Grid(_zyx(store.shape), (z, y, x), chunk, shard, starts_group=True)
         # Within a group each shard becomes one shard of the next level, so that their number stays.
         grids.append(replace(grid, starts_group=not index or grid.shards != grids[-1].shards))
-    return _Pyramid("mode" if metadata.kind == "labels" else "mean", stores, grids)
+    folders = [path / placed.path for placed in metadata.levels]
+    return _Pyramid(folders, "mode" if metadata.kind == "labels" else "mean", stores, grids)
 
 
 def downsample(array: NDArray[Any], factor: Sequence[int], method: Literal["mean", "mode"]) -> NDArray[Any]:

@@ -5,6 +5,8 @@ the first one of a volume without offset has its centre at half a voxel. OME-Zar
 """
 
 import json
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from emkit.errors import ParameterError, PathError
 from emkit.io.arrays import Array
 from emkit.io.stores import finish, kvstore
 from emkit.model import Level, SizeNm, Volume
+from emkit.provenance import Written, written
 
 if TYPE_CHECKING:
     import tensorstore
@@ -76,12 +79,24 @@ def create_precomputed(out: Path, volume: Volume) -> None:
         tensorstore.open(_spec(out) | told, create=True, open=True).result()
 
 
-def write_scale_block(out: Path, voxel_size_nm: SizeNm, block: Block, array: NDArray[Any]) -> None:
-    """Voxels of a block of the scale of this resolution; the block begins and ends at chunks."""
+def write_scale_block(out: Path, voxel_size_nm: SizeNm, block: Block, array: NDArray[Any]) -> Written:
+    """Voxels of a block of the scale of this resolution; the block begins and ends at chunks, which are a file each."""
     import tensorstore
 
     spec = _spec(out) | {"scale_metadata": {"resolution": voxel_size_nm[::-1]}}
-    finish([_zyx(tensorstore.open(spec, open=True, write=True).result())[block.slices].write(array)])
+    store = tensorstore.open(spec, open=True, write=True).result()
+    finish([_zyx(store)[block.slices].write(array)])
+    return written(out, *(file for file in _chunk_files(out, store, block) if file.exists()))
+
+
+def _chunk_files(out: Path, store: "tensorstore.TensorStore", block: Block) -> Iterator[Path]:
+    """The file of each chunk of a block, by the format's names: x, y, z, half-open, with the offset of the volume."""
+    folder = out / store.spec().to_json()["scale_metadata"]["key"]
+    sides: Any = store.chunk_layout.read_chunk.shape  # x, y, z, channel, as all of a store of this format
+    axes = zip((block.x, block.y, block.z), sides, store.domain.origin, store.domain.exclusive_max, strict=False)
+    spans = [[(first + low, min(first + low + n, last)) for low in range(*span, n)] for span, n, first, last in axes]
+    for x, y, z in product(*spans):
+        yield folder / f"{x[0]}-{x[1]}_{y[0]}-{y[1]}_{z[0]}-{z[1]}"
 
 
 def _zyx(store: "tensorstore.TensorStore") -> "tensorstore.TensorStore":

@@ -34,15 +34,18 @@ class Spool:
     def dtype(self) -> str:
         return self.stack.dtype
 
-    def decode(self, z: int) -> None:
-        """Make section `z` readable in blocks. DataError if its pixels cannot be decoded or are not finite."""
+    def decode(self, z: int) -> list[Path]:
+        """Make section `z` readable in blocks; the file that was needed for it. DataError if its pixels cannot be decoded or are
+        not finite."""
         mapped = map_section(self.stack.files[z].path)
         if mapped is not None and np.dtype(self.dtype).kind != "f":
-            return
+            return []
         pixels = read_section(self.stack, z)
-        if mapped is None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            np.save(self._decoded(z), pixels)
+        if mapped is not None:
+            return []
+        self.folder.mkdir(parents=True, exist_ok=True)
+        np.save(self._decoded(z), pixels)
+        return [self._decoded(z)]
 
     def read(self, block: Block) -> NDArray[Any]:
         """The voxels of a block, whose sections have been decoded."""

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from emkit.params import Call, Reads
-from emkit.provenance import Run, fingerprint, size_of, versions, write_record
+from emkit.provenance import TASKS, Run, fingerprint, size_of, versions, write_record
 from emkit.run.folder import RunFolder
 from emkit.run.output import claimed, place, remove, unfinished
-from emkit.run.plan import PeakMemory, Plan, gate, workers
+from emkit.run.plan import PeakMemory, Plan, gate, here
 from emkit.run.pool import Pool
 from emkit.run.stage import Journal, Stage
 
@@ -40,19 +40,22 @@ def begin(call: Call, *, overwrite: bool) -> RunFolder:
     call.check(overwrite=overwrite)
     body, planned = opened(call, _built(call).values)
     with closing(body):
-        gate(planned, call.out)
+        gate(planned := here(planned), call.out)
         return RunFolder.make(call, planned, overwrite=overwrite)
 
 
-def execute(call: Call, *, overwrite: bool = False, folder: RunFolder | None = None, lock: int | None = None) -> Any:
+def execute(
+    call: Call, *, overwrite: bool = False, folder: RunFolder | None = None, lock: int | None = None, workers: int | None = None
+) -> Any:
     """Run a step and return its result.
 
     The output is built beside its place and takes it once its record is written. `folder` is that of a run that was begun
-    before, and `lock` a descriptor that holds its lock already. Raises what refuses the run, before anything is written.
+    before, `lock` a descriptor that holds its lock already, `workers` how many tasks are done at once at most. Raises what
+    refuses the run, before anything is written.
     """
     call.check(overwrite=overwrite)
     body, planned = opened(call, _built(call).values)
-    gate(planned, call.out)
+    gate(planned := here(planned, workers), call.out)
     with ExitStack() as stack:
         stack.enter_context(closing(body))
         identity = _identity(call)
@@ -61,19 +64,22 @@ def execute(call: Call, *, overwrite: bool = False, folder: RunFolder | None = N
             folder = _unfinished_run(before, identity)
         folder = folder or RunFolder.make(call, planned, overwrite=overwrite)
         stack.enter_context(folder.driven(lock))
-        journal = Journal(stack.enter_context(folder.journal.open("a+")), identity)
-        if claim and call.out:
+        built = unfinished(call.out) if call.out else None
+        journal = Journal(stack.enter_context(folder.journal.open("a+")), identity, built)
+        if claim and built:
             if not journal.resumed or claim.run_folder() != folder.path:
-                remove(unfinished(call.out))
+                remove(built)
             claim.belongs_to(folder.path)
             claim.begun = True
         began = datetime.now(UTC)
-        result, used = _drive(body, journal, call.out and unfinished(call.out))
+        result, used = _drive(body, journal, built, planned.workers)
         run = Run(began, datetime.now(UTC), f"planned: {planned}; used: {used}")
         folder.note(used=asdict(used))
         (folder.path / RESULT).write_bytes(result_json(call, result))
-        if call.out:
-            write_record(call, call.out, unfinished(call.out), run)
+        if call.out and built:
+            if built.is_dir():
+                (built / TASKS).write_text(journal.lines())
+            write_record(call, call.out, built, run, known=journal.digests())
             place(call.out)
         else:
             write_record(call, folder.path, folder.path, run, only=(RESULT,))
@@ -101,16 +107,16 @@ def _unfinished_run(path: Path, identity: str) -> RunFolder | None:
         return None
 
 
-def _drive(body: Body[Any], journal: Journal, built: Path | None) -> tuple[Any, Plan]:
+def _drive(body: Body[Any], journal: Journal, built: Path | None, workers: int) -> tuple[Any, Plan]:
     """Answer what the body asks for, until it returns; its result, and what was used."""
     began_s, memory, answer = time.monotonic(), PeakMemory(), None
-    with Pool(workers()) as pool:
+    with Pool(workers) as pool:
         try:
             while isinstance(asked := body.send(answer), Stage):
                 answer = journal.execute(asked, pool)
         except StopIteration as end:
             peak = memory.bytes() + pool.peak_bytes
-            return end.value, Plan(peak, size_of(built) if built else 0, time.monotonic() - began_s)
+            return end.value, Plan(peak, size_of(built) if built else 0, time.monotonic() - began_s, workers=workers)
     raise TypeError(f"after its Plan a step yields stages, not {asked!r}")
 
 

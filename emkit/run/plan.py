@@ -12,15 +12,45 @@ from emkit.errors import ResourceError
 
 
 @dataclass(frozen=True)
+class Load:
+    """A stage, as planned: its tasks, the bytes by which a worker grows that does one, the seconds of one core that one takes."""
+
+    tasks: int
+    task_bytes: int = 0
+    task_s: float = 0.0
+
+
+@dataclass(frozen=True)
 class Plan:
-    """Peak memory, new bytes on disk and wall time, from headers only. The first two are refused on, the last is told."""
+    """Peak memory, new bytes on disk and wall time, from headers only. The first two are refused on, the last is told.
+
+    A step yields what it needs itself, and beside that the loads of its stages. `spread` adds both up for a number of workers.
+    """
 
     memory_bytes: int
     disk_bytes: int = 0
     seconds: float = 0.0
+    stages: tuple[Load, ...] = ()
+    workers: int = 0
+
+    def spread(self, workers: int) -> "Plan":
+        """The whole, with so many tasks at once. The k-th worker has work in the stages that have k tasks at least.
+
+        >>> Plan(10, stages=(Load(tasks=9, task_bytes=100, task_s=1.0), Load(tasks=1, task_bytes=300))).spread(2)
+        Plan(memory_bytes=410, disk_bytes=0, seconds=5.0, stages=(), workers=2)
+        """
+        grown = (max((load.task_bytes for load in self.stages if load.tasks >= k), default=0) for k in range(1, workers + 1))
+        seconds = sum(-(-load.tasks // workers) * load.task_s for load in self.stages)
+        return Plan(self.memory_bytes + sum(grown), self.disk_bytes, self.seconds + seconds, workers=workers)
+
+    def fitted(self, cores: int, memory_bytes: int) -> "Plan":
+        """The whole, with as many tasks at once as there are cores, and memory; one at least."""
+        fitting = (self.spread(n) for n in range(cores, 0, -1))
+        return next((plan for plan in fitting if plan.memory_bytes <= memory_bytes), self.spread(1))
 
     def __str__(self) -> str:
-        return f"{in_words(self.memory_bytes)} memory, {in_words(self.disk_bytes)} disk, {self.seconds:,.1f} s"
+        told = f"{in_words(self.memory_bytes)} memory, {in_words(self.disk_bytes)} disk, {self.seconds:,.1f} s"
+        return told + (f", {self.workers} at once" if self.workers > 1 else "")
 
 
 def in_words(size: int) -> str:
@@ -28,8 +58,13 @@ def in_words(size: int) -> str:
     return f"{size / 1e6:,.1f} MB" if size < 1e8 else f"{size / 1e6:,.0f} MB"
 
 
-def workers() -> int:
-    """Tasks that run at once: the cores this process may use."""
+def here(plan: Plan, at_most: int | None = None) -> Plan:
+    """The plan as it would be run on this machine, by this process: the cores that it may use, the memory that is left."""
+    return plan.fitted(at_most or cores(), memory_left())
+
+
+def cores() -> int:
+    """Those that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
@@ -45,10 +80,10 @@ def memory_left() -> int:
 
 
 def gate(plan: Plan, out: Path | None) -> None:
-    """Refuse a plan that does not fit into memory, or onto the disk of its output."""
+    """Refuse a fitted plan that does not fit into memory, or onto the disk of its output."""
     if plan.memory_bytes > (left := memory_left()):
         raise ResourceError(
-            f"The run needs {in_words(plan.memory_bytes)} of memory; {in_words(left)} are free here. "
+            f"The run needs {in_words(plan.memory_bytes)} of memory, with one task at a time; {in_words(left)} are free here. "
             "Close other programs, or start it where there is more."
         )
     if out and plan.disk_bytes > (free := shutil.disk_usage(out.absolute().parent).free):

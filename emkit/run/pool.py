@@ -176,11 +176,12 @@ class Pool:
 
     def _hire(self, module: str) -> "Connection[Any, Any]":
         for _ in range(TRIES):
+            one = nursery(self._threads)
             try:
-                connection, self.pids[connection] = nursery(self._threads).worker({module})
+                connection, self.pids[connection] = one.worker({module})
                 return connection
             except (EOFError, OSError):  # the nursery was killed at this moment: the next one is new
-                nursery(self._threads).process.wait(PERIOD_S)
+                one.close()
         raise WorkerDied("no worker could be started: each ended at once")
 
     def _answer(self, connection: "Connection[Any, Any]") -> Done | Failed:

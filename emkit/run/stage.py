@@ -1,8 +1,9 @@
 """Stages of tasks: what a step asks for, done by as many workers as there are cores.
 
 A task is a key and the arguments of a function that stands in a module. Its small result goes to the journal as JSON,
-what is big it writes itself. What stands in the journal is not done again: that is resume, for pairs, fits and blocks
-alike. A step cannot tell who does its tasks, in which order, or how many at once, and its result must not depend on it.
+what is big it writes itself, and returns as `Written`: the files with their digests. What stands in the journal is not
+done again: that is resume, for pairs, fits and blocks alike. A step cannot tell who does its tasks, in which order, or
+how many at once, and its result must not depend on it.
 """
 
 import errno
@@ -10,10 +11,12 @@ import json
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any, Generic, TypeVar, get_type_hints
 
 from emkit.errors import EmkitError, ResourceError, TaskError
 from emkit.progress import track
+from emkit.provenance import Written
 from emkit.run.pool import TRIES, Pool
 from emkit.run.worker import Done, Failed
 
@@ -40,9 +43,13 @@ def stage(
 
 
 class Journal:
-    """Finished tasks, one JSON line each, after a first line that says whose they are. A last line cut by a kill is dropped."""
+    """Finished tasks, a JSON line each, after a first line that says whose they are. A last line cut by a kill is dropped.
 
-    def __init__(self, file: IO[str], identity: str) -> None:
+    A task that writes is finished when its files are on the disk under their final names; its line, with their digests,
+    comes after that, so that a line may be lost by a fall of the machine but never tells of what is not there.
+    """
+
+    def __init__(self, file: IO[str], identity: str, built: Path | None = None) -> None:
         file.seek(0)
         text = file.read()
         whole = text[: text.rfind("\n") + 1]
@@ -53,15 +60,18 @@ class Journal:
             file.truncate()
             file.write(kept)
         file.flush()
-        self.file = file
-        self.found = {(name, key): result for name, key, result in map(json.loads, kept.splitlines()[1:])}
+        self.file, self.built = file, built
+        lines = map(json.loads, kept.splitlines()[1:])
+        self.found: dict[tuple[str, str], Any] = {(line["stage"], line["task"]): line["result"] for line in lines}
+        self.asked: list[Stage[Any]] = []
 
     def execute(self, asked: Stage[Any], pool: Pool) -> dict[str, Any]:
         """Do what is missing; the results of all tasks, in their order. If one fails, the others are done before it raises."""
         from pydantic import TypeAdapter
 
         adapter: TypeAdapter[Any] = TypeAdapter(get_type_hints(asked.work, include_extras=True)["return"])
-        missing = {key: arguments for key, arguments in asked.tasks.items() if (asked.name, key) not in self.found}
+        self.asked.append(asked)
+        missing = {key: arguments for key, arguments in asked.tasks.items() if not self._is_done(asked, key)}
         failed: list[Failed] = []
 
         def kept(outcomes: Generator[Done | Failed, None, None]) -> Generator[None, None, None]:
@@ -73,7 +83,7 @@ class Journal:
                         return
                 else:
                     plain = self.found[asked.name, outcome.key] = adapter.dump_python(outcome.result, mode="json")
-                    self.file.write(json.dumps([asked.name, outcome.key, plain]) + "\n")
+                    self.file.write(_line(asked.name, outcome.key, plain))
                     self.file.flush()
                 yield
 
@@ -84,6 +94,31 @@ class Journal:
         if failed:
             raise _refusal(asked, failed)
         return {key: adapter.validate_python(self.found[asked.name, key]) for key in asked.tasks}
+
+    def lines(self) -> str:
+        """What every task that was asked for returned: the same text whoever did them, and in which order."""
+        tasks = ((asked.name, key) for asked in self.asked for key in asked.tasks)
+        return "".join(_line(name, key, self.found[name, key]) for name, key in tasks)
+
+    def digests(self) -> dict[str, str]:
+        """The files that tasks have finished, by their names in the output."""
+        results = (self.found[asked.name, key] for asked in self.asked if writes(asked) for key in asked.tasks)
+        return {name: value for result in results for name, value in result["files"].items() if value}
+
+    def _is_done(self, asked: Stage[Any], key: str) -> bool:
+        """A line is not enough where a file that it tells of is gone."""
+        if (result := self.found.get((asked.name, key), self)) is self:
+            return False
+        return not (self.built and writes(asked)) or all((self.built / name).exists() for name in result["files"])
+
+
+def writes(asked: Stage[Any]) -> bool:
+    """Whether the tasks of this stage write files of the output."""
+    return get_type_hints(asked.work)["return"] is Written
+
+
+def _line(stage: str, task: str, result: Any) -> str:
+    return json.dumps({"stage": stage, "task": task, "result": result}) + "\n"
 
 
 def _refusal(asked: Stage[Any], failed: list[Failed]) -> EmkitError:

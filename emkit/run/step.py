@@ -19,7 +19,7 @@ from typing import Any, ParamSpec, TypeVar, cast, get_args
 from emkit.errors import ParameterError
 from emkit.params import Call
 from emkit.run.drive import Body, execute, opened
-from emkit.run.plan import Plan
+from emkit.run.plan import Plan, here
 
 __all__ = ["Body", "bind", "plan", "plan_of", "step"]
 
@@ -60,11 +60,4 @@ def plan_of(call: Call, *, overwrite: bool) -> Plan:
     call.check(overwrite=overwrite)
     body, planned = opened(call)
     with closing(body):
-        return planned
-
-
-def result_json(call: Call, result: Any) -> bytes:
-    """What a step returned, in JSON by its annotation: equal bytes for equal results."""
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(inspect.signature(call.function).return_annotation).dump_json(result, indent=1)
+        return here(planned)

@@ -55,11 +55,12 @@ def nursery(driver: socket.socket) -> None:
     woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    workers: set[int] = set()
     while True:
         ready, _, _ = select.select([driver.fileno(), woken], [], [])
         if woken in ready:
             os.read(woken, LONGEST_MESSAGE)
-            _tell_of_the_ended(driver)
+            workers -= _tell_of_the_ended(driver)
         if driver.fileno() in ready:
             try:
                 text, descriptors, _, _ = socket.recv_fds(driver, LONGEST_MESSAGE, 1)
@@ -68,38 +69,41 @@ def nursery(driver: socket.socket) -> None:
             if not text:
                 return
             asked = json.loads(text)
-            for pid in asked.get("kill", ()):
+            for pid in workers.intersection(asked.get("kill", ())):
                 os.kill(pid, signal.SIGKILL)
             for module in asked.get("modules", ()):
                 with suppress(ImportError):  # its task will say so
                     import_module(module)
             for descriptor in descriptors:
-                _fork(driver, woken, wake, descriptor)
+                workers.add(_fork(driver, woken, wake, descriptor))
 
 
-def _tell_of_the_ended(driver: socket.socket) -> None:
+def _tell_of_the_ended(driver: socket.socket) -> set[int]:
+    gone = set()
     with suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
             pid, status = ended
             driver.send(json.dumps({"pid": pid, "ended": os.waitstatus_to_exitcode(status)}).encode())
+            gone.add(pid)
+    return gone
 
 
-def _fork(driver: socket.socket, woken: int, wake: int, descriptor: int) -> None:
+def _fork(driver: socket.socket, woken: int, wake: int, descriptor: int) -> int:
+    """The number of a new worker; the worker itself never returns."""
     nursery_pid = os.getpid()
-    if os.fork():
+    if worker := os.fork():
         os.close(descriptor)
-        return
+        return worker
     try:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != nursery_pid:
-            return  # it was gone before the wish was told
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        driver.close()
-        os.close(woken)
-        os.close(wake)
-        with suppress(EOFError, BrokenPipeError, ConnectionResetError), Connection(descriptor) as connection:
-            work(connection)
+        if os.getppid() == nursery_pid:  # else it was gone before the wish was told
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            driver.close()
+            os.close(woken)
+            os.close(wake)
+            with suppress(EOFError, BrokenPipeError, ConnectionResetError), Connection(descriptor) as connection:
+                work(connection)
     finally:
         os._exit(0)
 

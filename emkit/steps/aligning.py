@@ -17,7 +17,8 @@ from emkit.io.omezarr import build_block, create_volume, levels_to_build, shard_
 from emkit.io.sections import open_stack, read_section
 from emkit.model import SizeNm, Stack
 from emkit.params import Positive, Reads, Unit, Writes
-from emkit.run.plan import Plan, workers
+from emkit.provenance import Written
+from emkit.run.plan import Load, Plan
 from emkit.run.stage import stage
 from emkit.run.step import Body, step
 from emkit.transforms import Affine
@@ -100,20 +101,20 @@ def match_sections(stack: Stack, i: int, j: int, distance: int, threshold: float
     return align.judge_match(match, i, j, shape=stack.shape, threshold=threshold, max_shift_px=reach, distance=distance)
 
 
-def render_block(stack: Stack, affines: tuple[Affine, ...], out: Path, block: Block) -> None:
+def render_block(stack: Stack, affines: tuple[Affine, ...], out: Path, block: Block) -> Written:
     """One task: the pixels of one block, section by section."""
     pixels = np.empty(block.shape, stack.dtype)
     start, shape = (block.y[0], block.x[0]), block.shape[1:]
     for k, z in enumerate(range(*block.z)):
         pixels[k] = align.render_window(read_section(stack, z), affines[z], start, shape)
-    write_block(out, block, pixels)
+    return write_block(out, block, pixels)
 
 
 def _plan(stack: Stack, voxel_size_nm: SizeNm) -> Plan:
-    """Each worker holds two sections and their normalised copies, or one block and the section it shows; measured rates."""
+    """A worker holds two sections and their normalised copies, or one block and the section it shows; measured rates."""
     pixels, count, itemsize = prod(stack.shape), len(stack.files), np.dtype(stack.dtype).itemsize
     finest = pyramid((count, *stack.shape), voxel_size_nm, itemsize)[0]
-    match, render = (2 * itemsize + 36) * pixels, 2 * prod(finest.shard) * itemsize + (itemsize + 20) * pixels
-    reads = prod(finest.shards[1:])  # every block opens its sections anew
-    seconds = count * (0.15 + pixels * (2.5e-7 + 2e-9 * reads)) / workers()
-    return Plan(80_000_000 + workers() * max(match, render), int(count * pixels * itemsize * 1.4), seconds)
+    block = prod(finest.shard) * itemsize
+    match = Load(count - 1, (2 * itemsize + 36) * pixels, 0.1 + 2.5e-7 * pixels)
+    render = Load(prod(finest.shards), 2 * block + (itemsize + 20) * pixels, block / itemsize * 1e-7)
+    return Plan(80_000_000, int(count * pixels * itemsize * 1.4), stages=(match, render))

@@ -28,7 +28,8 @@ from emkit.io.sections import create_section, fill_section, open_stack, ranges
 from emkit.io.spool import Spool
 from emkit.model import Shape, SizeNm, VolumeKind
 from emkit.params import Positive, Reads, Unit, Writes
-from emkit.run.plan import Plan, workers
+from emkit.provenance import Written, partly, written
+from emkit.run.plan import Load, Plan
 from emkit.run.stage import Stage, stage
 from emkit.run.step import Body, step
 
@@ -146,30 +147,33 @@ def _to_precomputed(source: Path, report: ConvertReport, out: Path) -> Stages:
         yield from stage(f"level {number}", write_scale, tasks, "blocks")
 
 
-def decode_section(spool: Spool, z: int) -> None:
+def decode_section(spool: Spool, z: int) -> Written:
     """One task: a section of the source, decoded once and checked."""
-    spool.decode(z)
+    return written(spool.folder.parent, *spool.decode(z))
 
 
-def write_voxels(voxels: Voxels, out: Path, block: Block) -> None:
+def write_voxels(voxels: Voxels, out: Path, block: Block) -> Written:
     """One task: a block of the source to OME-Zarr."""
-    write_block(out, block, voxels.read(block))
+    return write_block(out, block, voxels.read(block))
 
 
-def new_section(file: Path, shape: tuple[int, int], report: ConvertReport) -> None:
+def new_section(file: Path, shape: tuple[int, int], report: ConvertReport) -> Written:
     """One task: a section whose pixels are still 0."""
     create_section(file, shape, report.dtype, report.voxel_size_nm)
+    return partly(file.parent, file)
 
 
-def write_into_sections(voxels: Voxels, files: list[Path], block: Block) -> None:
+def write_into_sections(voxels: Voxels, files: list[Path], block: Block) -> Written:
     """One task: a block of the source to its window of each of its sections."""
-    for file, pixels in zip(files[slice(*block.z)], voxels.read(block), strict=True):
+    touched = files[slice(*block.z)]
+    for file, pixels in zip(touched, voxels.read(block), strict=True):
         fill_section(file, block.y[0], block.x[0], pixels)
+    return partly(files[0].parent, *touched)
 
 
-def write_scale(source: Path, level: int, voxel_size_nm: SizeNm, out: Path, block: Block) -> None:
+def write_scale(source: Path, level: int, voxel_size_nm: SizeNm, out: Path, block: Block) -> Written:
     """One task: a block of a level to precomputed."""
-    write_scale_block(out, voxel_size_nm, block, read_region(source, level, block))
+    return write_scale_block(out, voxel_size_nm, block, read_region(source, level, block))
 
 
 def _blocks(shape: Shape, report: ConvertReport) -> list[Block]:
@@ -182,4 +186,5 @@ def _plan(report: ConvertReport, *, spooled: bool) -> Plan:
     block = prod(pyramid(report.shape, report.voxel_size_nm, itemsize)[0].shard)
     held = max(3 * block, prod(section) if spooled else 0) * itemsize
     total = count * prod(section) * itemsize
-    return Plan(100_000_000 + workers() * held, int(total * (2.5 if spooled else 1.5)), 1 + total / (60e6 * workers()))
+    load = Load(-(-count * prod(section) // block), held, block * itemsize / 60e6)
+    return Plan(100_000_000, int(total * (2.5 if spooled else 1.5)), 1, stages=(load,))

@@ -13,7 +13,8 @@ from typing import Annotated, Literal
 from emkit.errors import DataError, ParameterError, PathError
 from emkit.model import SizeNm
 from emkit.params import Writes
-from emkit.run.plan import Plan
+from emkit.provenance import Written, written
+from emkit.run.plan import Load, Plan
 from emkit.run.stage import stage
 from emkit.run.step import Body, step
 
@@ -70,7 +71,7 @@ def fetch_data(
     if not base_url.startswith(("https://", "http://")):
         raise ParameterError(f"base_url: found {base_url!r}, needed an address that begins with https:// or http://.")
     digests = pinned(dataset)
-    yield Plan(memory_bytes=50_000_000, disk_bytes=FILE_BYTES * len(digests), seconds=1.0 * len(digests))
+    yield Plan(50_000_000, FILE_BYTES * len(digests), stages=(Load(len(digests), 10_000_000, 1.0),))
 
     out.mkdir(exist_ok=True)
     local = os.environ.get("EMKIT_DATA_DIR")
@@ -87,7 +88,7 @@ def pinned(dataset: str) -> dict[str, str]:
     return {name: digest for digest, name in (line.split("  ") for line in lines) if name.startswith(folder)}
 
 
-def fetch_file(origin: Path | str, name: str, digest: str, out: Path) -> None:
+def fetch_file(origin: Path | str, name: str, digest: str, out: Path) -> Written:
     """One task: a file into the folder, if it is the one that is meant. Nothing else is left there."""
     import pooch  # type: ignore[import-untyped]  # it has none
     from requests.exceptions import RequestException
@@ -95,7 +96,7 @@ def fetch_file(origin: Path | str, name: str, digest: str, out: Path) -> None:
     file = out / Path(name).name
     if isinstance(origin, Path):
         _copy(origin / name, digest, file)
-        return
+        return written(out, file)
     url = f"{origin}/{name}"
     pooch.get_logger().setLevel("WARNING")  # it would print what our progress tells
     try:
@@ -107,6 +108,7 @@ def fetch_file(origin: Path | str, name: str, digest: str, out: Path) -> None:
         raise PathError(f"{url} cannot be fetched: {why}. Check the network, or set EMKIT_DATA_DIR to a copy.") from None
     except ValueError as wrong:
         raise _other(url, f"{wrong}") from None
+    return written(out, file)
 
 
 def _copy(source: Path, digest: str, file: Path) -> None:

@@ -11,7 +11,7 @@ from emkit.blocks import Block
 from emkit.errors import ParameterError
 from emkit.io.omezarr import read_levels, read_region
 from emkit.params import Reads, Writes
-from emkit.run.plan import Plan, workers
+from emkit.run.plan import Load, Plan
 from emkit.run.stage import stage
 from emkit.run.step import Body, step
 
@@ -58,7 +58,7 @@ def measure_alignment(
         raise ParameterError(f"level: found {level}, but {volume} has levels 0 to {len(found) - 1}.")
     count, height, width = found[level].shape
     threshold = calibrated_threshold((height, width)) if snr_threshold is None else snr_threshold
-    yield Plan(workers() * height * width * 60 + 100_000_000, count * 1000, count * (0.3 + height * width * 4e-7) / workers())
+    yield Plan(100_000_000, count * 1000, stages=(Load(count - 1, height * width * 60, 0.3 + height * width * 4e-7),))
 
     tasks = {f"{z}-{z + 1}": (volume, level, z, height, width, threshold) for z in range(count - 1)}
     pairs = tuple((yield from stage("measure", measure_sections, tasks, "pairs")).values())

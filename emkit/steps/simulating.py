@@ -10,7 +10,8 @@ from annotated_types import Ge, Le
 from emkit.errors import ParameterError
 from emkit.params import Unit, Writes
 from emkit.phantoms import SectionPhantom
-from emkit.run.plan import Plan, workers
+from emkit.provenance import Written, written
+from emkit.run.plan import Load, Plan
 from emkit.run.stage import stage
 from emkit.run.step import Body, step
 from emkit.transforms import Rows
@@ -63,13 +64,13 @@ def make_phantom(
     if wrong := [z for z in bad if z >= sections]:
         raise ParameterError(f"bad: found section {wrong[0]}, but there are sections 0 to {sections - 1}.")
     pixels = size_px**2
-    yield Plan(workers() * pixels * 260 + 50_000_000, sections * (pixels + 1000), sections * pixels * 4e-7 / workers() + 0.5)
+    yield Plan(50_000_000, sections * (pixels + 1000), 0.5, stages=(Load(sections, pixels * 260, pixels * 4e-7),))
 
     out.mkdir(exist_ok=True)
     phantom = SectionPhantom((size_px, size_px), sections, seed, jitter, bad)
     digits = max(2, len(str(sections - 1)))
     names = [f"section_{z:0{digits}d}.tif" for z in range(sections)]
-    yield from stage("draw", draw_section, {name: (phantom, z, out / name) for z, name in enumerate(names)}, "sections")
+    yield from stage("draw", draw_section, {name: (phantom, z, out, name) for z, name in enumerate(names)}, "sections")
     truth = tuple(affine.rows for affine in phantom.affines)
     about = "specimen px to section px; points (y, x), pixel centres at integers"
     listed = [{"file": name, "affine": rows, "bad": z in bad} for z, (name, rows) in enumerate(zip(names, truth, strict=True))]
@@ -77,9 +78,10 @@ def make_phantom(
     return PhantomReport(size_px, truth, bad)
 
 
-def draw_section(phantom: SectionPhantom, z: int, file: Path) -> None:
+def draw_section(phantom: SectionPhantom, z: int, out: Path, name: str) -> Written:
     """One task: a section to its file."""
     from tifffile import imwrite
 
     # no date, no software: equal sections are equal files
-    imwrite(file, phantom.render_section(z), photometric="minisblack", metadata=None, software="")
+    imwrite(out / name, phantom.render_section(z), photometric="minisblack", metadata=None, software="")
+    return written(out, out / name)

@@ -130,8 +130,9 @@ def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
 
 def test_a_nursery_that_was_killed_is_made_anew(pool: Pool) -> None:
     assert len(list(pool.outcomes(square, {"a": (1,), "b": (2,)}))) == 2
-    nursery(pool._threads).process.kill()
-    nursery(pool._threads).process.wait()
+    killed = nursery(pool._threads).process
+    killed.kill()
+    killed.wait()
     assert {one.key for one in pool.outcomes(square, {"c": (3,), "d": (4,)}) if isinstance(one, Done)} == {"c", "d"}
 
 

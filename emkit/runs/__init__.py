@@ -1,0 +1,11 @@
+"""What needs the table of steps: to find a run, to go on with it, and to prove, repeat and compare what it made.
+
+python -m emkit.runs FOLDER LOCK      drives a run that was begun; LOCK: the descriptor that holds its lock
+"""
+
+from emkit.runs.driving import drive, main
+from emkit.runs.finding import all_runs, find_run
+from emkit.runs.repeating import Comparison, rerun
+from emkit.runs.verifying import Verification, verify
+
+__all__ = ["Comparison", "Verification", "all_runs", "drive", "find_run", "main", "rerun", "verify"]
