@@ -28,6 +28,7 @@ class Visitor:
         self.name = ""
         self.session = requests.Session()
         self.session.trust_env = False
+        self.session.headers["Connection"] = "close"  # the proxy ends an idle one at any moment, perhaps as we use it again
 
     def __enter__(self) -> Self:
         return self

@@ -68,7 +68,7 @@ def _until_up(process: subprocess.Popen[bytes], url: str) -> None:
 def login(site: Site, name: str) -> tuple[requests.Session, requests.Response]:
     """Log in at the provider, as a browser would be led there: the session, and the page at the end."""
     session = requests.Session()
-    session.headers.update(NAVIGATION)
+    session.headers.update({**NAVIGATION, "Connection": "close"})
     page = session.get(f"{site.url}/hub/oauth_login?next=%2Fhub%2Fhome", timeout=60)
     assert "/oauth2/authorize" in page.url, page.url
     form = re.search(r'<form[^>]*?(?:action="([^"]*)")?[^>]*>', page.text)

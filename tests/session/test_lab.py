@@ -60,7 +60,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
 @pytest.fixture(scope="module")
 def owner(hub: RunningHub) -> Iterator[Visitor]:
     with Visitor(hub.url) as visitor:
-        visitor.session.headers["Connection"] = "close"  # the proxy ends an idle one at any moment, and a page takes its time
         assert visitor.login("owner", hub.folder.owner_password)
         yield visitor
 
