@@ -28,6 +28,14 @@ class Block:
     y: Span
     x: Span
 
+    def __str__(self) -> str:
+        """As a task of this block is called.
+
+        >>> str(Block((0, 64), (512, 1024), (0, 512)))
+        'z 0:64, y 512:1024, x 0:512'
+        """
+        return ", ".join(f"{axis} {low}:{high}" for axis, (low, high) in zip("zyx", (self.z, self.y, self.x), strict=True))
+
     @property
     def slices(self) -> tuple[slice, slice, slice]:
         return slice(*self.z), slice(*self.y), slice(*self.x)

@@ -62,16 +62,30 @@ def fingerprint(path: Path) -> list[tuple[str, int, int]]:
 
 
 def written(out: Path, *made: Path) -> Written:
-    """The files that a task has finished; they are on the disk when this returns."""
-    for path in made:
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+    """The files that a task has finished; they and their names are on the disk when this returns."""
+    sync(*made, *{path.parent for path in made})
     return Written({path.relative_to(out).as_posix(): sha256(path) for path in made})
 
 
 def partly(out: Path, *touched: Path) -> Written:
-    """The files that a task has written into, as others do."""
+    """The files that a task has written into, as others do; what it wrote is on the disk when this returns."""
+    sync(*touched, *{path.parent for path in touched})
     return Written(dict.fromkeys((path.relative_to(out).as_posix() for path in touched), None))
+
+
+def files_of(results: Mapping[str, Written]) -> set[str]:
+    """The files that the tasks of a stage wrote, by name in the output."""
+    return {name for result in results.values() for name in result.files}
+
+
+def sync(*paths: Path) -> None:
+    """Return once the content of each file, and the names in each folder, would outlive a power cut."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def sha256(path: Path) -> str:

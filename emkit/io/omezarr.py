@@ -3,7 +3,7 @@
     create_volume(out, shape=…, dtype=…, voxel_size_nm=…)          # all metadata
     for block in shard_grid(out): write_block(out, block, pixels)   # any order, any number of workers; goes down its levels
     for level in levels_to_build(out):                              # what large volumes have beyond, in this order
-        for block in shard_grid(out, level): build_block(out, level, block)
+        for block, finer in blocks_to_build(out, level, made): build_block(out, level, block, finer)
 
 One block is one shard is one file, written by one task: the same bytes in any order. A coarser image voxel is the mean of its
 finer ones (integers round half to even), a coarser label the most frequent one (of equals the smallest). The origin of a level
@@ -13,8 +13,9 @@ Format: https://ngff.openmicroscopy.org/0.5 and /0.4. The arrays are written and
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from emkit.blocks import CHUNK_PX, SHARD_PX, Block, Grid, pyramid
 from emkit.errors import ParameterError, PathError
 from emkit.io.ngff import Metadata, group_document, read_metadata
-from emkit.io.stores import context, finish, kvstore, read_store
+from emkit.io.stores import await_files, context, finish, kvstore, read_store
 from emkit.model import Level, Shape, SizeNm, Volume, VolumeKind
 from emkit.provenance import Written, written
 
@@ -90,6 +91,19 @@ def levels_to_build(path: Path) -> list[int]:
     return [index for index, grid in enumerate(_pyramid(path).grids) if index and grid.starts_group]
 
 
+def blocks_to_build(path: Path, level: int, made: Collection[str]) -> list[tuple[Block, tuple[Path, ...]]]:
+    """The blocks of such a level, each with the files it is made from: of all those that were `made`, by name in the volume."""
+    pyramid = _pyramid(path)
+    finer, factor = pyramid.grids[level - 1], pyramid.grids[level].factor
+    found = []
+    for block in pyramid.grids[level].blocks():
+        spans = zip(block.finer(factor, finer.shape).slices, finer.shard, strict=True)
+        corners = product(*(range(span.start // side, -(-span.stop // side)) for span, side in spans))
+        files = (pyramid.folders[level - 1].joinpath("c", *map(str, corner)) for corner in corners)
+        found.append((block, tuple(file for file in files if file.relative_to(path).as_posix() in made)))
+    return found
+
+
 def write_block(path: Path, block: Block, array: NDArray[Any], level: int = 0) -> Written:
     """Write one shard of a level that starts a group, and what it becomes in the coarser levels of that group: a file each.
 
@@ -102,8 +116,12 @@ def write_block(path: Path, block: Block, array: NDArray[Any], level: int = 0) -
     return written(path, *_write(pyramid, block, array, level))
 
 
-def build_block(path: Path, level: int, block: Block) -> Written:
-    """Make one block of a level, and of the levels after it in its group, from the finer level."""
+def build_block(path: Path, level: int, block: Block, finer_files: Collection[Path] = ()) -> Written:
+    """Make one block of a level, and of the levels after it in its group, from the finer level.
+
+    The files of that are waited for: one that another machine has written and this one does not see yet would be taken for zeros.
+    """
+    await_files(*finer_files)
     pyramid = _pyramid(path, write=True)
     factor, finer = pyramid.grids[level].factor, pyramid.stores[level - 1]
     array = read_store(finer[block.finer(factor, pyramid.grids[level - 1].shape).slices])
@@ -191,7 +209,11 @@ def _open(path: Path, metadata: Metadata, level: int, *, write: bool = False) ->
 
 
 def _pyramid(path: Path, *, write: bool = False) -> _Pyramid:
+    if write:  # then it was just created, perhaps on another machine
+        await_files(path / "zarr.json")
     metadata = read_metadata(path)
+    if write:
+        await_files(*(path / placed.path / "zarr.json" for placed in metadata.levels))
     stores = [_open(path, metadata, index, write=write) for index in range(len(metadata.levels))]
     grids: list[Grid] = []
     for index, (placed, store) in enumerate(zip(metadata.levels, stores, strict=True)):

@@ -4,6 +4,8 @@
 Values are those that the file stores: nothing is scaled or inverted.
 """
 
+import errno
+import os
 import re
 import struct
 from collections import Counter
@@ -16,9 +18,11 @@ from numpy.typing import NDArray
 
 from emkit.errors import DataError, PathError
 from emkit.io.headers import Header, read_header
+from emkit.io.stores import await_files
 from emkit.model import SectionFile, SizeNm, Stack
 
 SUFFIXES = (".tif", ".tiff", ".png")
+PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN)  # troubles of a shared file system: another try may succeed
 WIDEST_SPAN = 100_000  # numbers that lie further apart than this, beyond one a file, are dates or positions
 
 
@@ -105,18 +109,24 @@ def map_section(path: Path) -> NDArray[Any] | None:
 
 
 def create_section(path: Path, shape: tuple[int, int], dtype: str, voxel_size_nm: SizeNm) -> None:
-    """An uncompressed TIFF with its pixel size as resolution, all pixels 0. The same pixels give the same file."""
+    """An uncompressed TIFF with its pixel size as resolution, all pixels 0. The same pixels give the same file.
+
+    It takes its whole place at once: a full disk is an OSError here, and not a signal when a mapped pixel is written.
+    """
     import tifffile
 
     _, size_y, size_x = voxel_size_nm
     told: dict[str, Any] = {"resolution": (1e7 / size_x, 1e7 / size_y), "resolutionunit": "CENTIMETER", "software": "emkit"}
     tifffile.memmap(path, shape=shape, dtype=dtype, photometric="minisblack", metadata=None, **told)
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def fill_section(path: Path, y: int, x: int, pixels: NDArray[Any]) -> None:
     """Write a window of a section, (y, x), that begins at (y, x)."""
     import tifffile
 
+    await_files(path)
     tifffile.memmap(path)[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
 
 
@@ -147,11 +157,19 @@ def _decode(path: Path) -> NDArray[Any]:
 
     try:
         pixels = imagecodecs.png_decode(path.read_bytes()) if path.suffix.lower() == ".png" else tifffile.imread(path)
+    except OSError as wrong:
+        if wrong.errno in PASSING:
+            raise
+        raise _undecodable(path, wrong) from None
     # Each decoder has its own RuntimeError; tags that point nowhere end as one of the others.
-    except (OSError, RuntimeError, ValueError, LookupError, struct.error, tifffile.TiffFileError) as wrong:
-        raise DataError(f"{path} cannot be decoded: {wrong}. Needed: a whole image. Copy it again from its source.") from None
+    except (RuntimeError, ValueError, LookupError, struct.error, tifffile.TiffFileError) as wrong:
+        raise _undecodable(path, wrong) from None
     native: NDArray[Any] = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     return native
+
+
+def _undecodable(path: Path, wrong: Exception) -> DataError:
+    return DataError(f"{path} cannot be decoded: {wrong}. Needed: a whole image. Copy it again from its source.")
 
 
 def _check_alike(folder: Path, files: Sequence[Path], headers: Sequence[Header]) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from emkit.blocks import Block
 from emkit.io.sections import map_section, read_section
+from emkit.io.stores import await_files
 from emkit.model import Shape, SizeNm, Stack, VolumeKind
 
 
@@ -52,8 +53,10 @@ class Spool:
         voxels = np.empty(block.shape, self.dtype)
         for k, z in enumerate(range(*block.z)):
             mapped = map_section(self.stack.files[z].path)
-            pixels = np.load(self._decoded(z), mmap_mode="r") if mapped is None else mapped
-            voxels[k] = pixels[slice(*block.y), slice(*block.x)]
+            if mapped is None:
+                await_files(self._decoded(z))
+                mapped = np.load(self._decoded(z), mmap_mode="r")
+            voxels[k] = mapped[slice(*block.y), slice(*block.x)]
         return voxels
 
     def _decoded(self, z: int) -> Path:

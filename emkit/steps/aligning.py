@@ -13,11 +13,11 @@ from emkit import align
 from emkit.align.report import FILE_NAME
 from emkit.blocks import Block, pyramid
 from emkit.errors import ParameterError
-from emkit.io.omezarr import build_block, create_volume, levels_to_build, shard_grid, write_block
+from emkit.io.omezarr import blocks_to_build, build_block, create_volume, levels_to_build, shard_grid, write_block
 from emkit.io.sections import open_stack, read_section
 from emkit.model import SizeNm, Stack
 from emkit.params import Positive, Reads, Unit, Writes
-from emkit.provenance import Written
+from emkit.provenance import Written, files_of
 from emkit.run.plan import Load, Plan
 from emkit.run.stage import stage
 from emkit.run.step import Body, step
@@ -82,11 +82,11 @@ def align_sections(
     placed = align.place_sections(count, align.links(pairs), stack.shape, canvas)
 
     create_volume(out, shape=(count, *placed.shape), dtype=stack.dtype, voxel_size_nm=voxel_size_nm)
-    blocks = {str(k): (stack, placed.affines, out, block) for k, block in enumerate(shard_grid(out))}
-    yield from stage("render", render_block, blocks, "blocks")
+    blocks = {str(block): (stack, placed.affines, out, block) for block in shard_grid(out)}
+    made = files_of((yield from stage("render", render_block, blocks, "blocks")))
     for level in levels_to_build(out):
-        coarser = {str(k): (out, level, block) for k, block in enumerate(shard_grid(out, level))}
-        yield from stage(f"level {level}", build_block, coarser, "blocks")
+        coarser = {str(block): (out, level, block, finer) for block, finer in blocks_to_build(out, level, made)}
+        made = files_of((yield from stage(f"level {level}", build_block, coarser, "blocks")))
 
     names = [file.path.name for file in stack.files]
     report = align.AlignmentReport.of(voxel_size_nm, threshold, align.patch_window(stack.shape), names, exclude, placed, pairs)

@@ -14,6 +14,7 @@ from emkit.errors import ParameterError
 from emkit.io.arrays import Voxels
 from emkit.io.formats import Format, format_of, open_array
 from emkit.io.omezarr import (
+    blocks_to_build,
     build_block,
     check_dtype,
     create_volume,
@@ -28,7 +29,7 @@ from emkit.io.sections import create_section, fill_section, open_stack, ranges
 from emkit.io.spool import Spool
 from emkit.model import Shape, SizeNm, VolumeKind
 from emkit.params import Positive, Reads, Unit, Writes
-from emkit.provenance import Written, partly, written
+from emkit.provenance import Written, files_of, partly, written
 from emkit.run.plan import Load, Plan
 from emkit.run.stage import Stage, stage
 from emkit.run.step import Body, step
@@ -123,10 +124,11 @@ def convert(
 def _to_omezarr(voxels: Voxels, report: ConvertReport, out: Path) -> Stages:
     size_nm, origin_nm = report.voxel_size_nm, voxels.origin_nm
     create_volume(out, shape=report.shape, dtype=report.dtype, voxel_size_nm=size_nm, origin_nm=origin_nm, kind=report.kind)
-    yield from stage("write", write_voxels, {str(k): (voxels, out, block) for k, block in enumerate(shard_grid(out))}, "blocks")
+    blocks = {str(block): (voxels, out, block) for block in shard_grid(out)}
+    made = files_of((yield from stage("write", write_voxels, blocks, "blocks")))
     for level in levels_to_build(out):
-        coarser = {str(k): (out, level, block) for k, block in enumerate(shard_grid(out, level))}
-        yield from stage(f"level {level}", build_block, coarser, "blocks")
+        coarser = {str(block): (out, level, block, finer) for block, finer in blocks_to_build(out, level, made)}
+        made = files_of((yield from stage(f"level {level}", build_block, coarser, "blocks")))
 
 
 def _to_sections(voxels: Voxels, report: ConvertReport, out: Path) -> Stages:
@@ -134,7 +136,7 @@ def _to_sections(voxels: Voxels, report: ConvertReport, out: Path) -> Stages:
     count, *shape = report.shape
     files = [out / f"{z:0{len(str(count - 1))}d}.tif" for z in range(count)]
     yield from stage("create", new_section, {file.name: (file, (*shape,), report) for file in files}, "sections")
-    tasks = {str(k): (voxels, files, block) for k, block in enumerate(_blocks(report.shape, report))}
+    tasks = {str(block): (voxels, files, block) for block in _blocks(report.shape, report)}
     yield from stage("write", write_into_sections, tasks, "blocks")
 
 
@@ -143,7 +145,7 @@ def _to_precomputed(source: Path, report: ConvertReport, out: Path) -> Stages:
     create_precomputed(out, volume)
     for level, _ in writable_levels(volume):
         number = volume.levels.index(level)
-        tasks = {str(k): (source, number, level.voxel_size_nm, out, b) for k, b in enumerate(_blocks(level.shape, report))}
+        tasks = {str(b): (source, number, level.voxel_size_nm, out, b) for b in _blocks(level.shape, report)}
         yield from stage(f"level {number}", write_scale, tasks, "blocks")
 
 
