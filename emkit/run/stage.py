@@ -17,7 +17,7 @@ from typing import IO, Any, Generic, TypeVar, get_type_hints
 from emkit.errors import EmkitError, ResourceError, TaskError
 from emkit.progress import track
 from emkit.provenance import Written
-from emkit.run.pool import TRIES, Pool
+from emkit.run.executor import TRIES, Executor, outcomes
 from emkit.run.worker import Done, Failed
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ class Journal:
         self.found: dict[tuple[str, str], Any] = {(line["stage"], line["task"]): line["result"] for line in lines}
         self.asked: list[Stage[Any]] = []
 
-    def execute(self, asked: Stage[Any], pool: Pool) -> dict[str, Any]:
+    def execute(self, asked: Stage[Any], hands: Executor) -> dict[str, Any]:
         """Do what is missing; the results of all tasks, in their order. If one fails, the others are done before it raises."""
         from pydantic import TypeAdapter
 
@@ -74,9 +74,9 @@ class Journal:
         missing = {key: arguments for key, arguments in asked.tasks.items() if not self._is_done(asked, key)}
         failed: list[Failed] = []
 
-        def kept(outcomes: Generator[Done | Failed, None, None]) -> Generator[None, None, None]:
+        def kept(found: Generator[Done | Failed, None, None]) -> Generator[None, None, None]:
             """What is done is in the journal before anybody can stop here."""
-            for outcome in outcomes:
+            for outcome in found:
                 if isinstance(outcome, Failed):
                     failed.append(outcome)
                     if len(failed) == HOPELESS or getattr(outcome.error, "errno", None) in NO_SPACE:
@@ -88,8 +88,8 @@ class Journal:
                 yield
 
         if missing:
-            with closing(pool.outcomes(asked.work, missing)) as outcomes:
-                for _ in track(kept(outcomes), asked.name, asked.unit, len(missing)):
+            with closing(outcomes(hands, asked.work, missing)) as found:
+                for _ in track(kept(found), asked.name, asked.unit, len(missing)):
                     pass
         if failed:
             raise _refusal(asked, failed)

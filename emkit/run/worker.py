@@ -16,6 +16,7 @@ import select
 import signal
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -35,6 +36,7 @@ class Done:
     key: str
     result: Any
     peak_bytes: int  # by which its worker grew at most
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -120,12 +122,18 @@ def work(connection: "Connection[Any, Any]") -> None:
     while True:
         function, tasks = connection.recv()
         for key, arguments in tasks.items():
-            try:
-                result = function(*arguments)
-            except Exception as error:  # noqa: BLE001 (whatever a task raises is the driver's to judge)
-                connection.send(Failed(key, _portable(error), traceback.format_exc()))
-            else:
-                connection.send(Done(key, result, max(0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024))
+            connection.send(attempt(function, key, arguments, before))
+
+
+def attempt(function: Callable[..., Any], key: str, arguments: tuple[Any, ...], before_kb: int | None = None) -> Done | Failed:
+    """Do one task; what this process grew by is told where it is said what it held before."""
+    began = time.monotonic()
+    try:
+        result = function(*arguments)
+    except Exception as error:  # noqa: BLE001 (whatever a task raises is the driver's to judge)
+        return Failed(key, _portable(error), traceback.format_exc())
+    grown_kb = 0 if before_kb is None else max(0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb)
+    return Done(key, result, grown_kb * 1024, time.monotonic() - began)
 
 
 def _resident_kb() -> int:

@@ -12,7 +12,8 @@ import pytest
 
 from emkit.errors import DataError
 from emkit.progress import Cancelled, listening
-from emkit.run.pool import LARGEST_BATCH, TRIES, Pool, WorkerDied, nursery
+from emkit.run.executor import LARGEST_BATCH, TRIES, WorkerDied, outcomes
+from emkit.run.pool import Pool, nursery
 from emkit.run.worker import Done, Failed
 
 
@@ -79,7 +80,7 @@ def gone(pid: int) -> bool:
 
 
 def test_each_task_is_answered_once(pool: Pool) -> None:
-    found = list(pool.outcomes(square, {str(k): (k,) for k in range(10 * LARGEST_BATCH)}))
+    found = list(outcomes(pool, square, {str(k): (k,) for k in range(10 * LARGEST_BATCH)}))
     assert {one.key: one.result for one in found if isinstance(one, Done)} == {str(k): k * k for k in range(640)}
     assert len(found) == 640 and len(pool.pids) == 2
 
@@ -87,7 +88,7 @@ def test_each_task_is_answered_once(pool: Pool) -> None:
 @pytest.mark.parametrize("trouble", [fail, die])
 def test_a_task_is_tried_three_times(pool: Pool, tmp_path: Path, trouble: object) -> None:
     tasks = {key: (tmp_path, key, tries) for key, tries in {"a": 0, "b": TRIES - 1, "c": TRIES, "d": 0}.items()}
-    found = {one.key: one for one in pool.outcomes(trouble, tasks)}  # type: ignore[arg-type]
+    found = {one.key: one for one in outcomes(pool, trouble, tasks)}  # type: ignore[arg-type]
     assert {key for key, one in found.items() if isinstance(one, Done)} == {"a", "b", "d"}
     assert isinstance(lost := found["c"], Failed)
     if trouble is die:
@@ -98,27 +99,27 @@ def test_a_task_is_tried_three_times(pool: Pool, tmp_path: Path, trouble: object
 
 
 def test_an_error_that_explains_itself_is_final(pool: Pool) -> None:
-    (found,) = pool.outcomes(refuse, {"one": (1,)})
+    (found,) = outcomes(pool, refuse, {"one": (1,)})
     assert isinstance(found, Failed) and isinstance(found.error, DataError) and str(found.error) == "1 is no good"
 
 
 def test_an_error_that_cannot_travel_is_told(pool: Pool) -> None:
-    (found,) = pool.outcomes(raise_wilful, {"one": (1,)})
+    (found,) = outcomes(pool, raise_wilful, {"one": (1,)})
     assert isinstance(found, Failed) and str(found.error) == "Wilful: 1 and 1"
 
 
 def test_cancel_ends_workers_in_the_middle_of_their_tasks(tmp_path: Path) -> None:
     with Pool(2) as pool, listening(stop=lambda: len(os.listdir(tmp_path)) == 2):
         with pytest.raises(Cancelled, match="with 3 tasks to do"):
-            list(pool.outcomes(wait_for_ever, {key: (tmp_path,) for key in "abc"}))
+            list(outcomes(pool, wait_for_ever, {key: (tmp_path,) for key in "abc"}))
         pids = list(map(int, os.listdir(tmp_path)))
     assert all(map(gone, pids))
 
 
 def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
     text = (
-        "import sys; from pathlib import Path; from emkit.run.pool import Pool; from tests.run.test_pool import wait_for_ever\n"
-        "with Pool(2) as pool: list(pool.outcomes(wait_for_ever, {k: (Path(sys.argv[1]),) for k in 'ab'}))"
+        "import sys; from pathlib import Path; from tests.run.test_pool import Pool, outcomes, wait_for_ever\n"
+        "with Pool(2) as pool: list(outcomes(pool, wait_for_ever, {k: (Path(sys.argv[1]),) for k in 'ab'}))"
     )
     with subprocess.Popen([sys.executable, "-c", text, tmp_path], cwd=Path(__file__).parents[2]) as driver:
         while len(os.listdir(tmp_path)) < 2:
@@ -129,21 +130,21 @@ def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_nursery_that_was_killed_is_made_anew(pool: Pool) -> None:
-    assert len(list(pool.outcomes(square, {"a": (1,), "b": (2,)}))) == 2
-    killed = nursery(pool._threads).process
+    assert len(list(outcomes(pool, square, {"a": (1,), "b": (2,)}))) == 2
+    killed = nursery(pool.threads).process
     killed.kill()
     killed.wait()
-    assert {one.key for one in pool.outcomes(square, {"c": (3,), "d": (4,)}) if isinstance(one, Done)} == {"c", "d"}
+    assert {one.key for one in outcomes(pool, square, {"c": (3,), "d": (4,)}) if isinstance(one, Done)} == {"c", "d"}
 
 
 def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     with Pool(4) as pool:
-        (found,) = pool.outcomes(threads, {"one": ()})
+        (found,) = outcomes(pool, threads, {"one": ()})
     assert isinstance(found, Done) and found.result == "2"
 
 
 def test_the_memory_of_workers_is_measured() -> None:
     with Pool(1) as pool:
-        (found,) = pool.outcomes(take_memory, {"one": (50_000_000,)})
+        (found,) = outcomes(pool, take_memory, {"one": (50_000_000,)})
         assert isinstance(found, Done) and 90e6 < pool.peak_bytes < 180e6
