@@ -34,11 +34,12 @@ import numpy as np
 
 from emkit.params import Writes
 from emkit.provenance import Written, written
-from emkit.run.plan import Load, Plan, cores
+from emkit.run.plan import Load, Plan
 from emkit.run.stage import stage
 from emkit.run.step import Body, step
 
 SIDE = 2**18  # numbers of 4 bytes: 1 MiB
+CORES = len(os.sched_getaffinity(0))
 SIZES = {"1 s": 1.0, "10 ms": 0.01, "no-op": 0.0}
 ASKED = {"1 s": 1.03, "10 ms": 1.3}
 Way = Callable[[Path, int, float], None]
@@ -80,7 +81,7 @@ def fill_chunk(*_: Any, out: Path, busy_s: float, block_id: tuple[int, ...]) -> 
 
 def by_loop(out: Path, blocks: int, busy_s: float) -> None:
     out.mkdir()
-    with get_context("fork").Pool(cores()) as pool:
+    with get_context("fork").Pool(CORES) as pool:
         for _ in pool.imap_unordered(fill_one, ((out, k, busy_s) for k in range(blocks))):
             pass
 
@@ -123,10 +124,10 @@ def ways(scratch: Path) -> Iterator[dict[str, Way]]:
 
     os.environ["EMKIT_RUNS_DIR"] = str(scratch / "runs")
     with ExitStack() as stack:
-        cluster = stack.enter_context(LocalCluster(cores(), threads_per_worker=1, dashboard_address=None))
+        cluster = stack.enter_context(LocalCluster(CORES, threads_per_worker=1, dashboard_address=None))
         client = stack.enter_context(Client(cluster))
         spec = cubed.Spec(
-            str(scratch / "cubed-own"), allowed_mem=10**9, executor_name="threads", executor_options={"max_workers": cores()}
+            str(scratch / "cubed-own"), allowed_mem=10**9, executor_name="threads", executor_options={"max_workers": CORES}
         )
         found: dict[str, Way] = {
             "loop": by_loop,
@@ -178,7 +179,7 @@ def line(size: str, name: str, blocks: int, rounds: list[tuple[float, float]], l
     """One way and one size, for people."""
     asked = f", asked ≤ {ASKED[size]}" if name == "emkit" and size in ASKED else ""
     ratio = f"× {spread([one / plain for (one, _), (plain, _) in zip(rounds, loop, strict=True)])} of the loop{asked}"
-    if busy := [within / wall / cores() for wall, within in rounds if within]:
+    if busy := [within / wall / CORES for wall, within in rounds if within]:
         return f"{blocks:>4} blocks of {size:5}  {name:7}  {ratio}; at work {spread(busy)}"
     each = spread([wall / blocks * 1e6 for wall, _ in rounds], 0)
     return f"{blocks:>4} blocks of {size:5}  {name:7}  {ratio}; {each} µs a task"
