@@ -7,7 +7,7 @@ What is small is passed and returned; what is big is read and written by path.
 import inspect
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,8 +18,9 @@ from annotated_types import Gt
 
 from emkit.errors import ParameterError, PathError
 
-Kind = Literal["image folder", "volume", "folder", "table"]
+Kind = Literal["image folder", "volume", "folder", "table", "image"]
 Positive = Annotated[float, Gt(0)]
+FILES = ("table", "image")  # kinds whose paths are files; the paths of all others are folders
 IMAGES = (".tif", ".tiff", ".png")
 SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
 
@@ -181,11 +182,14 @@ class Call:
     def _with(self, changed: Mapping[str, Any]) -> "Call":
         return Call(self.function, {**self.values, **changed})
 
-    def check(self, *, overwrite: bool) -> None:
-        """Refuse, before any work, an input that is not there or not of its kind, and an output that cannot be made."""
+    def check(self, *, overwrite: bool, coming: Collection[Path] = ()) -> None:
+        """Refuse, before any work, an input that is not there or not of its kind, and an output that cannot be made.
+
+        Inputs that are `coming` are still to be made.
+        """
         inputs = self.paths(Reads)
         for p, path in inputs:
-            if p.role and (wrong := _wrong_input(path, p.role.kind)):
+            if p.role and path not in coming and (wrong := _wrong_input(path, p.role.kind)):
                 raise PathError(f"{p.name}: {path} {wrong}; needed: {_NEEDED[p.role.kind]}.")
         for p, path in self.paths(Writes):
             if not (folder := path.absolute().parent).is_dir():
@@ -216,13 +220,14 @@ _NEEDED: Mapping[Kind, str] = {
     "volume": "an OME-Zarr folder (zarr.json or .zattrs in it)",
     "folder": "a folder",
     "table": "a file",
+    "image": f"an image of one section ({', '.join(IMAGES)})",
 }
 
 
 def _wrong_input(path: Path, kind: Kind) -> str:
     if not path.exists():
         return "does not exist"
-    if path.is_dir() != (kind != "table"):
+    if path.is_dir() != (kind not in FILES):
         return f"is a {'folder' if path.is_dir() else 'file'}"
     if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
         return "may not be read by you"

@@ -23,6 +23,7 @@ class Tick:
     total: int | None
     unit: str
     seconds: float
+    note: str = ""  # what else there is to say
 
     @property
     def fraction(self) -> float | None:
@@ -42,7 +43,8 @@ class Tick:
     def __str__(self) -> str:
         rate = f", {self.rate:.3g} {self.unit}/s" if self.rate else ""
         left = f", {self.remaining_s:.0f} s left" if self.remaining_s else ""
-        return f"{self.what}: {self.done} of {'?' if self.total is None else self.total} {self.unit}{rate}{left}"
+        more = f", {self.note}" if self.note else ""
+        return f"{self.what}: {self.done} of {'?' if self.total is None else self.total} {self.unit}{more}{rate}{left}"
 
 
 Listener = Callable[[Tick], None]
@@ -63,6 +65,32 @@ def listening(*listeners: Listener, stop: Stop = lambda: False) -> Iterator[None
         yield
     finally:
         _heard_by.reset(token)
+
+
+@contextmanager
+def heard_as(change: Callable[[Tick], Tick]) -> Iterator[None]:
+    """Within: those who listen by now hear what `change` makes of each tick."""
+    before, stops = _heard_by.get()
+
+    def hear(tick: Tick) -> None:
+        changed = change(tick)
+        for listener in before:
+            listener(changed)
+
+    token = _heard_by.set(((hear,), stops))
+    try:
+        yield
+    finally:
+        _heard_by.reset(token)
+
+
+def tell(tick: Tick) -> None:
+    """To all who listen. Raises `Cancelled` if one has asked for the end."""
+    listeners, _ = _heard_by.get()
+    if cancelled():
+        raise Cancelled(f"cancelled in '{tick.what}' after {tick.done} {tick.unit}")
+    for listener in listeners:
+        listener(tick)
 
 
 def cancelled() -> bool:

@@ -2,7 +2,8 @@
 
 A folder is its own crate; a file `x.csv` gets `x.csv.crate/` beside it. `manifest.sha256` lists every file of the
 output, chunk by chunk, as `sha256sum -c` reads it, and the crate holds the manifest's digest. `recipe.toml` says the
-call again, with the inputs by absolute path. No record counts as part of the output that it describes.
+call again, with the inputs by absolute path, `result.json` what the step returned. No record counts as part of the output
+that it describes.
 """
 
 import getpass
@@ -23,7 +24,7 @@ from emkit.errors import PathError
 from emkit.params import Call, Reads
 
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
-METADATA, MANIFEST, RECIPE = OWN = ("ro-crate-metadata.json", "manifest.sha256", "recipe.toml")
+METADATA, MANIFEST, RECIPE, RESULT = OWN = ("ro-crate-metadata.json", "manifest.sha256", "recipe.toml", "result.json")
 TASKS = "tasks.jsonl"  # in an output: what each task returned, or the digests of the files that it wrote
 # The packages that decide on bytes.
 DECIDING = ("imagecodecs", "numpy", "scipy", "tensorstore", "tifffile", "yaozarrs", "zarr")
@@ -144,12 +145,14 @@ def write_record(
     out: Path,
     built: Path,
     run: Run,
+    result: bytes,
     only: tuple[str, ...] = (),
     known: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """In or beside the output, which is still `built` under another name; the metadata file comes last.
 
-    `only` names the files of a folder that are the output, where others lie in it too; `known` are digests of files by name.
+    `result` is what the step returned, in JSON; `only` names the files of a folder that are the output, where others lie in it
+    too; `known` are digests of files by name.
     """
     from rocrate.model import ContextEntity
     from rocrate.rocrate import ROCrate
@@ -174,6 +177,7 @@ def write_record(
         crate.add_file(file, file, properties=facts)
 
     text(RECIPE, recipe_text(call.absolute()), encodingFormat="application/toml")
+    text(RESULT, result.decode(), encodingFormat="application/json")
     if built.is_dir():
         listing = manifest(built, only, known)
         text(MANIFEST, listing, encodingFormat="text/plain", sha256=hashlib.sha256(listing.encode()).hexdigest())
@@ -181,10 +185,10 @@ def write_record(
     used += [add(f"#{k}", "PropertyValue", name=k, value=str(v)) for k, v in call.as_json().items()]
     program, *packages = [add(url, "SoftwareApplication", name=k, softwareVersion=v, url=url) for k, v, url in _software()]
     program["softwareRequirements"], root["conformsTo"] = packages, add(PROFILE, "CreativeWork", version="0.5")
-    result = root if built.is_dir() else data(f"../{quote(out.name)}", built)
+    made = root if built.is_dir() else data(f"../{quote(out.name)}", built)
     when = {"startTime": run.began.isoformat(timespec="milliseconds"), "endTime": run.ended.isoformat(timespec="milliseconds")}
     status = {"actionStatus": "http://schema.org/CompletedActionStatus", "name": crate.name, "description": run.facts}
-    root["mentions"] = action = crate.add_action(program, "#run", object=used, result=result, properties={**when, **status})
+    root["mentions"] = action = crate.add_action(program, "#run", object=used, result=made, properties={**when, **status})
     action["agent"] = add(f"#agent-{quote(getpass.getuser())}", "Person", name=getpass.getuser())
     crate.metadata.write(folder)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from emkit.params import Call, Reads
-from emkit.provenance import TASKS, Run, fingerprint, size_of, versions, write_record
+from emkit.provenance import RESULT, TASKS, Run, fingerprint, size_of, versions, write_record
 from emkit.run.folder import RunFolder
 from emkit.run.output import claimed, place, remove, unfinished
 from emkit.run.plan import PeakMemory, Plan, gate, here
@@ -23,7 +23,6 @@ from emkit.run.pool import Pool
 from emkit.run.stage import Journal, Stage
 
 R = TypeVar("R")
-RESULT = "result.json"
 Body = Generator[Plan | Stage[Any], Any, R]
 
 
@@ -45,13 +44,14 @@ def begin(call: Call, *, overwrite: bool) -> RunFolder:
 
 
 def execute(
-    call: Call, *, overwrite: bool = False, folder: RunFolder | None = None, lock: int | None = None, workers: int | None = None
-) -> Any:
+    call: Call, *, overwrite: bool = False, folder: RunFolder | None = None, lock: int | None = None, workers: int | None = None,
+    home: Path | None = None,
+) -> Any:  # fmt: skip
     """Run a step and return its result.
 
     The output is built beside its place and takes it once its record is written. `folder` is that of a run that was begun
-    before, `lock` a descriptor that holds its lock already, `workers` how many tasks are done at once at most. Raises what
-    refuses the run, before anything is written.
+    before, `lock` a descriptor that holds its lock already, `workers` how many tasks are done at once at most, `home` where a
+    folder for the run is made, if not among my runs. Raises what refuses the run, before anything is written.
     """
     call.check(overwrite=overwrite)
     body, planned = opened(call, _built(call).values)
@@ -62,7 +62,7 @@ def execute(
         claim = stack.enter_context(claimed(call.out)) if call.out else None
         if claim and (before := claim.run_folder()) and folder is None:
             folder = _unfinished_run(before, identity)
-        folder = folder or RunFolder.make(call, planned, overwrite=overwrite)
+        folder = folder or RunFolder.make(call, planned, overwrite=overwrite, home=home)
         stack.enter_context(folder.driven(lock))
         built = unfinished(call.out) if call.out else None
         journal = Journal(stack.enter_context(folder.journal.open("a+")), identity, built)
@@ -75,14 +75,14 @@ def execute(
         result, used = _drive(body, journal, built, planned.workers)
         run = Run(began, datetime.now(UTC), f"planned: {planned}; used: {used}")
         folder.note(used=asdict(used))
-        (folder.path / RESULT).write_bytes(result_json(call, result))
+        (folder.path / RESULT).write_bytes(told := result_json(call, result))
         if call.out and built:
             if built.is_dir():
                 (built / TASKS).write_text(journal.lines())
-            write_record(call, call.out, built, run, known=journal.digests())
+            write_record(call, call.out, built, run, told, known=journal.digests())
             place(call.out)
         else:
-            write_record(call, folder.path, folder.path, run, only=(RESULT,))
+            write_record(call, folder.path, folder.path, run, told, only=(RESULT,))
     return result
 
 

@@ -55,19 +55,27 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def make(cls, call: Call, plan: Plan, *, overwrite: bool) -> "RunFolder":
-        """A new one; its name sorts by time and is never taken twice."""
-        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{call.function.__name__}-{uuid4().hex[:6]}"
+    def make(cls, call: Call, plan: Plan, *, overwrite: bool, home: Path | None = None) -> "RunFolder":
+        """A new one for a call."""
+        facts = {"step": call.function.__name__, "out": call.out and str(call.out.absolute()), "plan": asdict(plan)}
+        return cls.new(recipe_text(call.absolute()), {**facts, "overwrite": overwrite}, home)
+
+    @classmethod
+    def new(cls, recipe: str, facts: dict[str, Any], home: Path | None = None) -> "RunFolder":
+        """A new one, of this recipe and these facts (`step`, `out` and `plan` among them), in `home` or among my runs.
+
+        Its name sorts by time and is never taken twice.
+        """
+        home = home or runs_home()
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{facts['step']}-{uuid4().hex[:6]}"
         try:
-            (folder := cls(runs_home() / name)).path.mkdir(parents=True)
-            (folder.path / "recipe.toml").write_text(recipe_text(call.absolute()))
-            facts = {"step": call.function.__name__, "out": call.out and str(call.out.absolute()), "plan": asdict(plan)}
-            more = {"overwrite": overwrite, "host": socket.gethostname(), "versions": versions()}
-            folder._write("run.json", {**facts, **more})
+            (folder := cls(home / name)).path.mkdir(parents=True)
+            folder.recipe.write_text(recipe)
+            folder._write("run.json", {**facts, "host": socket.gethostname(), "versions": versions()})
             folder.say(State.STARTING)
         except OSError as error:
             raise PathError(
-                f"The run needs a folder in {runs_home()}, which cannot be made ({error.strerror}). "
+                f"The run needs a folder in {home}, which cannot be made ({error.strerror}). "
                 "Make room there, or name another place: EMKIT_RUNS_DIR=FOLDER"
             ) from error
         return folder

@@ -10,11 +10,10 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from emkit.params import Parameter
+from emkit.params import FILES, Parameter
 
 SHOWN = 200
 OWN_LABELS = {"out": "Output", "snr_threshold": "SNR threshold"}
-FILES = ("table",)  # kinds whose paths are files; the paths of all others are folders
 
 
 class Field(widgets.HBox):
