@@ -31,6 +31,7 @@ from emkit.run.lock import is_held, take
 from emkit.run.plan import Plan
 
 EVENT_S = 0.5  # between two lines about one stage
+LONGEST_EVENT = 4096  # bytes
 ENDINGS = ("done", "failed", "cancelled")
 
 
@@ -141,6 +142,17 @@ class RunFolder:
             return [], 0
         whole = text[: text.rfind(b"\n") + 1]
         return [Tick(**json.loads(line)) for line in whole.splitlines()], offset + len(whole)
+
+    def last_event(self) -> Tick | None:
+        """The newest progress that was told, found from the end: as fast after 10⁵ lines as after one."""
+        try:
+            with (self.path / "events.jsonl").open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_EVENT))
+                lines = file.read().splitlines(keepends=True)
+        except FileNotFoundError:
+            return None
+        whole = [line for line in lines if line.endswith(b"\n")]
+        return Tick(**json.loads(whole[-1])) if whole else None
 
     def lock(self) -> int:
         """A descriptor that holds the run's lock. PathError if somebody drives the run."""
