@@ -1,14 +1,12 @@
 """What a run needs, told before it works, and the gate that refuses what cannot fit."""
 
-import os
-import re
-import resource
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from emkit.errors import ResourceError
+from emkit.run.machine import cores, memory_left, status
 
 
 @dataclass(frozen=True)
@@ -63,22 +61,6 @@ def here(plan: Plan, at_most: int | None = None) -> Plan:
     return plan.fitted(at_most or cores(), memory_left())
 
 
-def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
-def memory_left() -> int:
-    """Bytes this process may still use: the smallest of the machine's, its control group's (v2) and its own limit's."""
-    meminfo = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    left = int(meminfo["MemAvailable"].split()[0]) * 1024
-    group = Path("/sys/fs/cgroup") / Path("/proc/self/cgroup").read_text().strip().rpartition("::/")[2]
-    if (limit := group / "memory.max").is_file() and (text := limit.read_text().strip()) != "max":
-        left = min(left, int(text) - int((group / "memory.current").read_text()))
-    own, _ = resource.getrlimit(resource.RLIMIT_AS)
-    return left if own == resource.RLIM_INFINITY else min(left, own - _status("VmSize"))
-
-
 def gate(plan: Plan, out: Path | None) -> None:
     """Refuse a fitted plan that does not fit into memory, or onto the disk of its output."""
     if plan.memory_bytes > (left := memory_left()):
@@ -98,12 +80,7 @@ class PeakMemory:
     def __init__(self) -> None:
         with suppress(PermissionError):  # a process that nobody may trace cannot either; then an older peak may be told
             Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark, which else never falls
-        self.before = _status("VmRSS")
+        self.before = status("VmRSS")
 
     def bytes(self) -> int:
-        return max(0, _status("VmHWM") - self.before)
-
-
-def _status(key: str) -> int:
-    found = re.search(rf"^{key}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.M)
-    return int(found[1]) * 1024 if found else 0
+        return max(0, status("VmHWM") - self.before)
