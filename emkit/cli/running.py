@@ -5,7 +5,6 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +12,14 @@ if TYPE_CHECKING:
     from emkit.run.folder import RunFolder
 
 
+NEWEST = 20
+
+
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
     one = commands.add_parser(
         "runs", help="List my runs.", description="List my runs, the newest last; piped, a plain line for each."
     )
+    one.add_argument("--all", action="store_true", help=f"on a terminal: not only the newest {NEWEST}")
     one.add_argument("--json", action="store_true", help="all that is known of each, as JSON")
     one.set_defaults(run=runs)
     _add(
@@ -50,9 +53,13 @@ def runs(given: argparse.Namespace) -> int:
 
     found = all_runs()
     if given.json:
-        print(json.dumps([{"id": run.id, **run.facts(), **run.said()} for run in found], indent=1))
+        print(json.dumps([{"id": run.id, "folder": str(run.path), **run.facts(), **run.said()} for run in found], indent=1))
     elif sys.stdout.isatty():
-        _print_table(found)
+        from rich.console import Console
+
+        from emkit.cli.listing import show
+
+        show(found, None if given.all else NEWEST, Console())
     else:
         for run in found:
             print(run.id, run.state, run.facts()["out"] or "-", sep="\t")
@@ -62,11 +69,14 @@ def runs(given: argparse.Namespace) -> int:
 def watch(given: argparse.Namespace) -> int:
     from emkit.cli.bar import bar, lines
     from emkit.run.detached import watch
+    from emkit.run.plan import Plan
     from emkit.runs import find_run
 
+    facts = (folder := find_run(given.name)).facts()
+    headline = f"{facts['step']} → {facts['out'] or folder.path}\nplanned: {Plan(**facts['plan'])}"
     with ExitStack() as stack:
-        listener = stack.enter_context(bar()) if sys.stderr.isatty() else lines()
-        for tick in watch(folder := find_run(given.name)):
+        listener = stack.enter_context(bar(headline)) if sys.stderr.isatty() else lines()
+        for tick in watch(folder):
             listener(tick)
     return _told(folder)
 
@@ -129,18 +139,3 @@ def _told(folder: "RunFolder") -> int:
         case _:
             print(f"{folder.id} was interrupted: nobody drives it. Go on with it: emkit resume {folder.id}", file=sys.stderr)
             return 3
-
-
-def _print_table(found: "list[RunFolder]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from emkit.run.plan import Plan
-
-    table = Table("run", "state", "when", "planned", "used", "output")
-    for run in found:
-        facts, said = run.facts(), run.said()
-        when = f"{datetime.fromtimestamp(said['at'], UTC):%Y-%m-%d %H:%M}"
-        used = str(Plan(**facts["used"])) if "used" in facts else ""
-        table.add_row(run.id, said["state"], when, str(Plan(**facts["plan"])), used, facts["out"] or "-")
-    Console().print(table)

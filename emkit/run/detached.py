@@ -34,11 +34,11 @@ def detach(folder: RunFolder) -> None:
 
 
 def watch(folder: RunFolder) -> Iterator[Tick]:
-    """The progress of a run so far and as it comes; returns once the run has ended, or nobody drives it."""
+    """How far each stage of a run is, then its progress as it comes; returns once the run has ended, or nobody drives it."""
     offset = 0
     while True:
         state = folder.state
-        ticks, offset = folder.events(offset)
+        ticks, offset = folder.events(offset) if offset else folder.stages()
         yield from ticks
         if state in (*ENDINGS, State.INTERRUPTED):
             return

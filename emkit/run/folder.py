@@ -143,6 +143,16 @@ class RunFolder:
         whole = text[: text.rfind(b"\n") + 1]
         return [Tick(**json.loads(line)) for line in whole.splitlines()], offset + len(whole)
 
+    def stages(self) -> tuple[list[Tick], int]:
+        """The newest progress of each stage, and where `events` goes on: of a long file only these lines are taken apart."""
+        try:
+            text = (self.path / "events.jsonl").read_bytes()
+        except FileNotFoundError:
+            return [], 0
+        whole = text[: text.rfind(b"\n") + 1]
+        newest = {line.partition(b', "done": ')[0]: line for line in whole.splitlines()}
+        return [Tick(**json.loads(line)) for line in newest.values()], len(whole)
+
     def last_event(self) -> Tick | None:
         """The newest progress that was told, found from the end: as fast after 10⁵ lines as after one."""
         try:

@@ -89,7 +89,7 @@ class Journal:
 
         if missing:
             with closing(outcomes(hands, asked.work, missing)) as found:
-                for _ in track(kept(found), asked.name, asked.unit, len(missing)):
+                for _ in track(kept(found), asked.name, asked.unit, len(asked.tasks), before=len(asked.tasks) - len(missing)):
                     pass
         if failed:
             raise _refusal(asked, failed)
