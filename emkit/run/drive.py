@@ -10,14 +10,18 @@ import time
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from emkit.errors import DamagedError
 from emkit.params import Call, Reads
 from emkit.provenance import RESULT, TASKS, Run, fingerprint, size_of, versions, write_record
+from emkit.run.disk import refusing_full_disks
 from emkit.run.folder import RunFolder
-from emkit.run.output import claimed, place, remove, unfinished
+from emkit.run.machine import machine
+from emkit.run.mending import Mending
+from emkit.run.output import Claim, claimed, clear, place, remove, seal, settle, unfinished
 from emkit.run.plan import PeakMemory, Plan, gate, here
 from emkit.run.pool import Pool
 from emkit.run.stage import Journal, Stage
@@ -45,27 +49,36 @@ def begin(call: Call, *, overwrite: bool) -> RunFolder:
 
 def execute(
     call: Call, *, overwrite: bool = False, folder: RunFolder | None = None, lock: int | None = None, workers: int | None = None,
-    home: Path | None = None,
+    home: Path | None = None, mending: Mending | None = None,
 ) -> Any:  # fmt: skip
     """Run a step and return its result.
 
     The output is built beside its place and takes it once its record is written. `folder` is that of a run that was begun
     before, `lock` a descriptor that holds its lock already, `workers` how many tasks are done at once at most, `home` where a
-    folder for the run is made, if not among my runs. Raises what refuses the run, before anything is written.
+    folder for the run is made, if not among my runs, `mending` what is left of the output that is to be made whole. Raises what refuses the run, before anything is written.
     """
+    if folder and call.out and _is_placed(folder, call.out):
+        return _ended(call, call.out, folder, lock)
     call.check(overwrite=overwrite)
     body, planned = opened(call, _built(call).values)
-    gate(planned := here(planned, workers), call.out)
+    gate(planned := here(mending.reduced(planned) if mending else planned, workers), call.out)
     with ExitStack() as stack:
         stack.enter_context(closing(body))
-        identity = _identity(call)
+        identity = _identity(call) + " mended" * bool(mending)
         claim = stack.enter_context(claimed(call.out)) if call.out else None
         if claim and (before := claim.run_folder()) and folder is None:
-            folder = _unfinished_run(before, identity)
+            folder = _unfinished_run(before, identity, claim.out)
         folder = folder or RunFolder.make(call, planned, overwrite=overwrite, home=home)
-        stack.enter_context(folder.driven(lock))
         built = unfinished(call.out) if call.out else None
-        journal = Journal(stack.enter_context(folder.journal.open("a+")), identity, built)
+        stack.enter_context(refusing_full_disks(folder.path, built, planned.disk_bytes))  # what its own notes meet
+        stack.enter_context(folder.driven(lock))
+        stack.enter_context(refusing_full_disks(folder.path, built, planned.disk_bytes))  # what it notes as its end
+        if mending and claim and built and not folder.journal.exists():
+            remove(built)
+            claim.belongs_to(folder.path)
+            claim.begun = True
+            mending.seed(built, folder.journal, identity)
+        journal = Journal(stack.enter_context(folder.journal.open("a+", errors="replace")), identity, built)
         if claim and built:
             if not journal.resumed or claim.run_folder() != folder.path:
                 remove(built)
@@ -73,17 +86,37 @@ def execute(
             claim.begun = True
         began = datetime.now(UTC)
         result, used = _drive(body, journal, built, planned.workers)
-        run = Run(began, datetime.now(UTC), f"planned: {planned}; used: {used}")
+        run = Run(
+            began, began + timedelta(seconds=used.seconds), f"planned: {planned}; used: {used}", folder.id, machine(planned.workers)
+        )  # clocks are set back
         folder.note(used=asdict(used))
         (folder.path / RESULT).write_bytes(told := result_json(call, result))
         if call.out and built:
             if built.is_dir():
                 (built / TASKS).write_text(journal.lines())
-            write_record(call, call.out, built, run, told, known=journal.digests())
+            if mending and claim:
+                _check_mended(mending, built, journal, claim)
+            if mending and mending.record:
+                mending.keep_record(built)
+            else:
+                write_record(call, call.out, built, run, told, known=journal.digests())
+            settle(built, journal.digests().keys())
+            if not mending:  # what is mended has the record of what it takes the place of: that would tell nothing
+                folder.note(seal=seal(built))
             place(call.out)
         else:
             write_record(call, folder.path, folder.path, run, told, only=(RESULT,))
     return result
+
+
+def _check_mended(mending: Mending, built: Path, journal: Journal, claim: Claim) -> None:
+    """Raises `DamagedError`, and leaves nothing behind, if what was built may not take the place of what it was to mend."""
+    try:
+        mending.check(built, journal.digests())
+    except DamagedError:
+        remove(built)
+        claim.begun = False
+        raise
 
 
 def result_json(call: Call, result: Any) -> bytes:
@@ -98,13 +131,28 @@ def _built(call: Call) -> Call:
     return call.with_out(unfinished(call.out)) if call.out else call
 
 
-def _unfinished_run(path: Path, identity: str) -> RunFolder | None:
-    """The run that left this note, if it can go on with the same call; None where it is gone or was another."""
+def _unfinished_run(path: Path, identity: str, out: Path) -> RunFolder | None:
+    """The run that left this note, if it can go on with the same call; None where it is gone, was another, or is through."""
     try:
-        with (folder := RunFolder(path)).journal.open() as file:
-            return folder if file.readline().rstrip("\n") == identity else None
+        with (folder := RunFolder(path)).journal.open(errors="replace") as file:
+            return folder if file.readline().rstrip("\n") == identity and not _is_placed(folder, out) else None
     except FileNotFoundError:
         return None
+
+
+def _is_placed(folder: RunFolder, out: Path) -> bool:
+    """Whether the output has taken its place, though the run may have been killed before it could say so."""
+    return out.exists() and folder.facts().get("seal") == seal(out)
+
+
+def _ended(call: Call, out: Path, folder: RunFolder, lock: int | None) -> Any:
+    """What a run returned whose output is in its place; what a kill left to do is done."""
+    from pydantic import TypeAdapter
+
+    with claimed(out), folder.driven(lock):
+        clear(out)
+        text = (folder.path / RESULT).read_bytes()
+        return TypeAdapter(inspect.signature(call.function).return_annotation).validate_json(text)
 
 
 def _drive(body: Body[Any], journal: Journal, built: Path | None, workers: int) -> tuple[Any, Plan]:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emkit.errors import ResourceError
+from emkit.provenance import size_of
 from emkit.run.machine import cores, memory_left, status
+from emkit.run.output import unfinished
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ def gate(plan: Plan, out: Path | None) -> None:
             f"The run needs {in_words(plan.memory_bytes)} of memory, with one task at a time; {in_words(left)} are free here. "
             "Close other programs, or start it where there is more."
         )
-    if out and plan.disk_bytes > (free := shutil.disk_usage(out.absolute().parent).free):
+    begun = size_of(unfinished(out)) if out else 0  # goes on, or makes room
+    if out and plan.disk_bytes > (free := shutil.disk_usage(out.absolute().parent).free + begun):
         raise ResourceError(
             f"The run writes {in_words(plan.disk_bytes)} to {out}; {in_words(free)} are free there. Make room, or write elsewhere."
         )

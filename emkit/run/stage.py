@@ -6,24 +6,24 @@ done again: that is resume, for pairs, fits and blocks alike. A step cannot tell
 how many at once, and its result must not depend on it.
 """
 
-import errno
 import json
+import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar, get_type_hints
 
-from emkit.errors import EmkitError, ResourceError, TaskError
+from emkit.errors import EmkitError, TaskError
 from emkit.progress import track
 from emkit.provenance import Written
+from emkit.run.disk import NO_SPACE
 from emkit.run.executor import TRIES, Executor, outcomes
 from emkit.run.worker import Done, Failed
 
 T = TypeVar("T")
 SHOWN = 5
 HOPELESS = 20  # failed tasks, before the rest is not even tried
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ def stage(
 
 
 class Journal:
-    """Finished tasks, a JSON line each, after a first line that says whose they are. A last line cut by a kill is dropped.
+    """Finished tasks, a JSON line each, after a first line that says whose they are.
+
+    What follows the last whole line is dropped: a kill or a full disk cuts a line, a fall of the machine leaves zeros.
 
     A task that writes is finished when its files are on the disk under their final names; its line, with their digests,
     comes after that, so that a line may be lost by a fall of the machine but never tells of what is not there.
@@ -51,19 +53,23 @@ class Journal:
 
     def __init__(self, file: IO[str], identity: str, built: Path | None = None) -> None:
         file.seek(0)
-        text = file.read()
-        whole = text[: text.rfind("\n") + 1]
-        self.resumed = whole.startswith(identity + "\n")
-        kept = whole if self.resumed else identity + "\n"
-        if kept != text:
-            file.seek(0)
-            file.truncate()
-            file.write(kept)
-        file.flush()
         self.file, self.built = file, built
-        lines = map(json.loads, kept.splitlines()[1:])
-        self.found: dict[tuple[str, str], Any] = {(line["stage"], line["task"]): line["result"] for line in lines}
+        self.found: dict[tuple[str, str], Any] = {}
         self.asked: list[Stage[Any]] = []
+        self.resumed = file.readline() == identity + "\n"
+        if not self.resumed:
+            file.truncate(0)
+            file.write(identity + "\n")
+            file.flush()
+            return
+        whole = len(identity) + 1  # lines are ASCII: a letter is a byte
+        for line in file:
+            if (told := _read(line)) is None:
+                break
+            self.found[told["stage"], told["task"]] = told["result"]
+            whole += len(line)
+        file.truncate(whole)
+        file.seek(0, os.SEEK_END)
 
     def execute(self, asked: Stage[Any], hands: Executor) -> dict[str, Any]:
         """Do what is missing; the results of all tasks, in their order. If one fails, the others are done before it raises."""
@@ -79,7 +85,7 @@ class Journal:
             for outcome in found:
                 if isinstance(outcome, Failed):
                     failed.append(outcome)
-                    if len(failed) == HOPELESS or getattr(outcome.error, "errno", None) in NO_SPACE:
+                    if len(failed) == HOPELESS or _is_full(outcome):
                         return
                 else:
                     plain = self.found[asked.name, outcome.key] = adapter.dump_python(outcome.result, mode="json")
@@ -121,18 +127,34 @@ def _line(stage: str, task: str, result: Any) -> str:
     return json.dumps({"stage": stage, "task": task, "result": result}) + "\n"
 
 
-def _refusal(asked: Stage[Any], failed: list[Failed]) -> EmkitError:
-    """One error for all: itself where it explains itself."""
-    first, *others = failed
-    if getattr(first.error, "errno", None) in NO_SPACE:
-        return ResourceError(f"{asked.name} {first.key}: {first.error}. Make room; the same call then goes on from here.")
-    left = f"{asked.name}: {len(failed)} of {len(asked.tasks)} {asked.unit} failed; the others are kept."
+def _read(line: str) -> dict[str, Any] | None:
+    """What a line tells; None if it is not whole."""
+    try:
+        told: dict[str, Any] | None = json.loads(line) if line.isascii() and line.endswith("}\n") else None
+    except ValueError:
+        return None
+    return told
+
+
+def _is_full(failed: Failed) -> bool:
+    """Whether the disk was: then the others would fail like it."""
+    return getattr(failed.error, "errno", None) in NO_SPACE
+
+
+def _refusal(asked: Stage[Any], failed: list[Failed]) -> Exception:
+    """One error for all: each task by its name, which for a block is where it lies, and the lines that led to the first."""
+    if full := [one.error for one in failed if _is_full(one)]:
+        return full[0]  # the driver knows what is needed, and where
+    first, others = failed[0], len(asked.tasks) - len(failed)
+    count = f"{asked.name}: {len(failed)} of {len(asked.tasks)} {asked.unit} failed"
+    kept = f"the other {others} are done, and kept" if len(failed) < HOPELESS else "the rest was not tried; what is done is kept"
+    told = f"{count}; {kept}. Mend the cause; emkit resume, or the same call, then does what is missing"
     if isinstance(first.error, EmkitError):
-        more = "".join(f"\n  {one.key}: {one.error}" for one in others[:SHOWN]) + _rest(others)
-        return type(first.error)(f"{first.error}\n{left}{more}") if others else first.error
-    lines = "".join(f"\n  {one.key}: {one.error!r}" for one in failed[:SHOWN]) + _rest(failed)
-    return TaskError(f"{left}{lines}\nThe first, tried {TRIES} times:\n{first.trace}".rstrip())
+        lines = [f"{asked.name} {first.key}: {first.error}", f"{told}.", *_names(failed[1:], str)]
+        return type(first.error)("\n".join(lines))
+    return TaskError("\n".join([f"{told}:", *_names(failed, repr), f"The first, tried {TRIES} times:", first.trace]).rstrip())
 
 
-def _rest(failed: list[Failed]) -> str:
-    return f"\n  and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
+def _names(failed: list[Failed], words: Callable[[Exception], str]) -> list[str]:
+    more = [f"  and {len(failed) - SHOWN} more"] if len(failed) > SHOWN else []
+    return [f"  {one.key}: {words(one.error)}" for one in failed[:SHOWN]] + more
