@@ -20,7 +20,7 @@ def bar(headline: str = "") -> Iterator[Listener]:
     if headline:
         console.print(headline, style="bold", highlight=False, soft_wrap=True)
     columns = TextColumn("{task.description}"), BarColumn(BAR_COLUMNS), TextColumn("{task.fields[said]}")
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, auto_refresh=False) as progress:
         stages: dict[str, TaskID] = {}
 
         def hear(tick: Tick) -> None:
@@ -28,7 +28,7 @@ def bar(headline: str = "") -> Iterator[Listener]:
                 stages[tick.what] = progress.add_task(tick.what, said="")
             # the numbers are the tick's: a bar that has only just been opened knows no rate
             said = str(tick).removeprefix(f"{tick.what}: ")
-            progress.update(stages[tick.what], total=tick.total, completed=tick.done, said=said)
+            progress.update(stages[tick.what], total=tick.total, completed=tick.done, said=said, refresh=True)
 
         yield hear
 
