@@ -18,7 +18,7 @@ class Glance:
     out: str | None
     state: State
     message: str
-    began_at: float
+    began_at: float | None
     said_at: float  # since when it is in this state
     tick: Tick | None
     plan: Plan
@@ -29,14 +29,21 @@ class Glance:
         """What the run's folder says now."""
         facts, said = folder.facts(), folder.said()
         used = Plan(**facts["used"]) if "used" in facts else None
-        began = datetime.strptime(folder.id.partition("-")[0], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
-        told = State(said["state"]), said["message"], began.timestamp(), said["at"], folder.last_event()
+        told = State(said["state"]), said["message"], _began_at(folder.id), said["at"], folder.last_event()
         return cls(folder.id, facts["step"], facts["out"], *told, Plan(**facts["plan"]), used)
 
     @property
     def ended(self) -> bool:
         """Whether nothing will change any more, unless somebody goes on with it."""
         return self.state in (*ENDINGS, State.INTERRUPTED)
+
+
+def _began_at(name: str) -> float | None:
+    """A run's id begins with the second in which it was made; None for a folder that somebody has renamed."""
+    try:
+        return datetime.strptime(name[: len("20261121T164314")], "%Y%m%dT%H%M%S").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
 
 
 class Glances:
@@ -54,7 +61,7 @@ class Glances:
                 before = self._known.get(folder.id)
                 same = before is not None and before[0] == changed_ns and before[1].state in ENDINGS
                 found[folder.id] = before if before and same else (changed_ns, Glance.at(folder))
-            except FileNotFoundError:  # it is being removed
+            except (OSError, ValueError, KeyError, TypeError):  # it is being removed, or another version wrote it
                 continue
         self._known = found
         return [glance for _, glance in found.values()]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emkit.errors import TaskError
+from emkit.progress import duration
 from emkit.run.folder import RunFolder, State
 from emkit.run.plan import Plan, in_words
 
@@ -85,14 +86,6 @@ def fault_message(fault: BaseException) -> str:
     """An error that no step foresaw: its words, and for a report of it the whole traceback, folded."""
     head = html.escape(f"The step stopped at an error it does not know: {type(fault).__name__}: {fault}")
     return f'<p class="emkit-wrong">{head}</p>' + _folded("For a report", "".join(traceback.format_exception(fault)))
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _folded(summary: str, text: str) -> str:
