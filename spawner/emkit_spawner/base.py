@@ -179,7 +179,9 @@ class JobSpawner(OfferSpawner):
         try:
             self.record.job_id = await asyncio.shield(self._submission)  # a start that is cancelled now must still learn the number
         except SchedulerError as error:
-            raise StartRefused(f"The scheduler refused the job: {error}", reason="scheduler", status_code=503) from error
+            self.record = self.record.without_job()  # nobody waits for it: if the job comes all the same, the sweep ends it
+            self._save()
+            raise StartRefused(f"The scheduler did not take the job: {error}", reason="scheduler", status_code=503) from error
         self._save()
         self.steps.add(20, f"Submitted as job {self.job_id}")
         self.tell("submitted", user=self.user.name, server=self.name, options=self.user_options)
