@@ -1,6 +1,7 @@
 """What this process may use: cores and memory, as its job, its control group and its own limits give them."""
 
 import os
+import platform
 import re
 import resource
 from collections.abc import Iterator
@@ -12,6 +13,15 @@ GROUPS = Path("/sys/fs/cgroup")
 def cores() -> int:
     """Those that this process may use: by its affinity, and of its job (Slurm does not bind everywhere)."""
     return min(len(os.sched_getaffinity(0)), _number("SLURM_CPUS_ON_NODE") or os.cpu_count() or 1)
+
+
+def machine(workers: int) -> dict[str, str]:
+    """What bytes may depend on beside inputs, parameters and versions, and how the work was shared; as the record tells it."""
+    cpuinfo = Path("/proc/cpuinfo").read_text()
+    names = (re.search(rf"^{key}\s*: (.+)$", cpuinfo, re.M) for key in ("model name", "Model", "cpu"))  # x86, ARM, POWER
+    cpu = next((found[1] for found in names if found), platform.machine())
+    threads = max(1, cores() // max(1, workers))
+    return {"host": platform.node(), "cpu": cpu, "workers": str(workers), "threads per worker": str(threads)}
 
 
 def memory_left() -> int:
