@@ -19,6 +19,7 @@ from emkit.params import Call, Reads
 from emkit.provenance import RESULT, TASKS, Run, fingerprint, size_of, versions, write_record
 from emkit.run.disk import refusing_full_disks
 from emkit.run.folder import RunFolder
+from emkit.run.machine import machine
 from emkit.run.mending import Mending
 from emkit.run.output import Claim, claimed, clear, place, remove, seal, settle, unfinished
 from emkit.run.plan import PeakMemory, Plan, gate, here
@@ -85,7 +86,9 @@ def execute(
             claim.begun = True
         began = datetime.now(UTC)
         result, used = _drive(body, journal, built, planned.workers)
-        run = Run(began, began + timedelta(seconds=used.seconds), f"planned: {planned}; used: {used}")  # clocks are set back
+        run = Run(
+            began, began + timedelta(seconds=used.seconds), f"planned: {planned}; used: {used}", folder.id, machine(planned.workers)
+        )  # clocks are set back
         folder.note(used=asdict(used))
         (folder.path / RESULT).write_bytes(told := result_json(call, result))
         if call.out and built:
