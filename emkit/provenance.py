@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
@@ -53,18 +53,31 @@ class Run:
 
 def files(path: Path) -> list[Path]:
     """The files of an output in the order of their paths, without the record's own."""
-    found = sorted(path.rglob("*")) if path.is_dir() else [path]
-    return [p for p in found if p.is_file() and not (p.parent == path and p.name in OWN)]
+    return [Path(entry.path) for _, entry in _entries(path)] if path.is_dir() else [path] if path.is_file() else []
+
+
+def _entries(folder: Path | str, within: str = "") -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+    """The same, each by its name in the output. (Ten times as fast as `Path.rglob`, which counts for 10⁵ files.)"""
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _entries(entry.path, f"{within}{entry.name}/")
+        elif entry.is_file() and (within or entry.name not in OWN):
+            yield f"{within}{entry.name}", entry
 
 
 def size_of(path: Path) -> int:
     """Bytes that the files of an output take."""
-    return sum(p.stat().st_size for p in files(path)) if path.exists() else 0
+    if path.is_dir():
+        return sum(entry.stat().st_size for _, entry in _entries(path))
+    return path.stat().st_size if path.is_file() else 0
 
 
 def fingerprint(path: Path) -> list[tuple[str, int, int]]:
     """Name, size and time of change of each file: cheap, and changed by whoever writes the input."""
-    return [(p.name if p == path else str(p.relative_to(path)), p.stat().st_size, p.stat().st_mtime_ns) for p in files(path)]
+    found = [(name, entry.stat()) for name, entry in _entries(path)] if path.is_dir() else [(p.name, p.stat()) for p in files(path)]
+    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]
 
 
 def written(out: Path, *made: Path) -> Written:
@@ -96,13 +109,13 @@ def sync(*paths: Path) -> None:
 
 def manifest(path: Path, only: tuple[str, ...] = (), known: Mapping[str, str] = MappingProxyType({})) -> str:
     """A line `digest  name` for each file, or for those that are named; digests that are `known` are not taken again."""
-    names = only or [p.relative_to(path).as_posix() for p in files(path)]
-    found = {path / name: value for name, value in known.items()}
+    names = only or [name for name, _ in _entries(path)]
+    found = dict(known)
     for file, value in digests(path / name for name in names if not known.get(name)):
         if isinstance(value, OSError):
             raise value
-        found[file] = value
-    return "".join(f"{found[path / name]}  {name}\n" for name in names)
+        found[file.relative_to(path).as_posix()] = value
+    return "".join(f"{found[name]}  {name}\n" for name in names)
 
 
 def listed(text: str) -> dict[str, str]:

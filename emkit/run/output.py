@@ -51,8 +51,8 @@ def settle(built: Path, settled: Collection[str]) -> None:
         sync(built)
         return
     for folder, _, names in os.walk(built):
-        paths = (Path(folder, name) for name in names)
-        sync(*(path for path in paths if path.relative_to(built).as_posix() not in settled), Path(folder))
+        within = "" if folder == str(built) else f"{Path(folder).relative_to(built).as_posix()}/"
+        sync(*(Path(folder, name) for name in names if f"{within}{name}" not in settled), Path(folder))
 
 
 def seal(path: Path) -> str:

@@ -77,7 +77,8 @@ class Journal:
 
         adapter: TypeAdapter[Any] = TypeAdapter(get_type_hints(asked.work, include_extras=True)["return"])
         self.asked.append(asked)
-        missing = {key: arguments for key, arguments in asked.tasks.items() if not self._is_done(asked, key)}
+        built = self.built if writes(asked) else None
+        missing = {key: arguments for key, arguments in asked.tasks.items() if not self._is_done(asked.name, key, built)}
         failed: list[Failed] = []
 
         def kept(found: Generator[Done | Failed, None, None]) -> Generator[None, None, None]:
@@ -111,11 +112,11 @@ class Journal:
         results = (self.found[asked.name, key] for asked in self.asked if writes(asked) for key in asked.tasks)
         return {name: value for result in results for name, value in result["files"].items() if value}
 
-    def _is_done(self, asked: Stage[Any], key: str) -> bool:
+    def _is_done(self, stage: str, key: str, built: Path | None) -> bool:
         """A line is not enough where a file that it tells of is gone."""
-        if (result := self.found.get((asked.name, key), self)) is self:
+        if (result := self.found.get((stage, key), self)) is self:
             return False
-        return not (self.built and writes(asked)) or all((self.built / name).exists() for name in result["files"])
+        return not built or all(os.path.exists(f"{built}/{name}") for name in result["files"])
 
 
 def writes(asked: Stage[Any]) -> bool:
