@@ -10,6 +10,8 @@ _HOME = {
     "fetch_data": "steps.fetching",
     "make_phantom": "steps.simulating",
     "measure_alignment": "steps.measuring",
+    "measure_error": "steps.scoring",
+    "measure_section": "steps.inspecting",
     "open_volume": "io.omezarr",
     "plan": "run.step",
     "rerun": "runs",

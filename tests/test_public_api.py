@@ -12,6 +12,8 @@ NAMES = {
     "fetch_data",
     "make_phantom",
     "measure_alignment",
+    "measure_error",
+    "measure_section",
     "open_volume",
     "plan",
     "rerun",

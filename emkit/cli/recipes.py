@@ -4,16 +4,27 @@ import argparse
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emkit.params import Call
 
+if TYPE_CHECKING:
+    from emkit.recipe import Recipe
+    from emkit.run.folder import RunFolder
+
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
-    one = commands.add_parser("run", help="Run a recipe, each cell of its sweep in turn.", description="Run a recipe (TOML).")
+    one = commands.add_parser(
+        "run", help="Run a recipe: its steps, for each setting of its sweep.",
+        description="Run a recipe (TOML). What stands there already, made by the same call from the same inputs, is kept.",
+    )  # fmt: skip
     one.add_argument("recipe", type=Path, metavar="RECIPE", help="the recipe, a TOML file")
-    one.add_argument("--plan", action="store_true", help="say what the run would need; write nothing")
-    one.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    one.add_argument("--plan", action="store_true", help="say what each part would need, and all; write nothing")
+    one.add_argument("--overwrite", action="store_true", help="replace outputs that another call made")
+    one.add_argument("--detach", action="store_true", help="begin the run and leave it to itself; see: emkit watch --help")
+    one.add_argument(
+        "--table", type=Path, metavar="FOLDER", help="write the table of the sweep there: table.csv, table.md, plot.svg"
+    )
     one.set_defaults(run=run)
     one = commands.add_parser(
         "rerun", help="Repeat a run from its record, and say whether the result is the same.",
@@ -26,11 +37,62 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    from emkit.recipe import load
+    from emkit.errors import ParameterError
+    from emkit.recipe import read
 
-    for call in load(given.recipe):
-        run_call(call, plan=given.plan, overwrite=given.overwrite, as_json=False)
+    recipe = read(given.recipe)
+    if recipe.follow:
+        raise ParameterError(f"{given.recipe} follows a folder: emkit follow {given.recipe} --folder FOLDER")
+    if given.table and len(recipe.settings) == 1:
+        raise ParameterError(f"--table: {given.recipe} sweeps nothing; needed: a list of values in [sweep].")
+    if given.plan:
+        return _print_plan(recipe, overwrite=given.overwrite)
+    if len(recipe.parts) > 1:
+        return _run_workflow(given, recipe)
+    from emkit.runs.standing import is_current, obstacle
+
+    (call,) = (part.call for part in recipe.parts)
+    if is_current(call):
+        print(f"There already, made by this call from these inputs: {call.out}")
+        return 0
+    return run_call(call, plan=False, overwrite=given.overwrite or not obstacle(call), as_json=False, detached=given.detach)
+
+
+def _print_plan(recipe: "Recipe", *, overwrite: bool) -> int:
+    from emkit.runs.workflows import plan, summed
+
+    planned = plan(recipe, overwrite=overwrite)
+    for one in planned:
+        print(one if len(planned) > 1 else one.plan or one)
+    if len(planned) > 1:
+        unknown = sum(1 for one in planned if not (one.kept or one.plan))
+        print(f"All: {summed(planned)}" + (f", and what {unknown} more will need" if unknown else ""))
     return 0
+
+
+def _run_workflow(given: argparse.Namespace, recipe: "Recipe") -> int:
+    from emkit.runs.workflows import begin_workflow, drive_workflow
+
+    folder = begin_workflow(given.recipe, recipe, overwrite=given.overwrite, table=given.table)
+    if given.detach:
+        from emkit.run.detached import detach
+
+        detach(folder)
+        print(f"{folder.id} runs on by itself. Watch it: emkit watch {folder.id}")
+        return 0
+    try:
+        with heard():
+            drive_workflow(folder)
+    finally:
+        tell_workflow(folder)
+    return 0
+
+
+def tell_workflow(folder: "RunFolder") -> None:
+    """What came of each part, as far as it ended, and the table of a sweep."""
+    for name in ("told.txt", "table.md"):
+        if (file := folder.path / name).is_file():
+            print(file.read_text(), end="")
 
 
 def rerun(given: argparse.Namespace) -> int:

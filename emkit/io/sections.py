@@ -85,10 +85,16 @@ def section_numbers(stems: Sequence[str]) -> list[int | None]:
 def read_section(stack: Stack, z: int) -> NDArray[Any]:
     """The pixels of a section, (y, x). DataError with the file if they cannot be decoded, or hold NaN or infinity."""
     path = stack.files[z].path
-    pixels = _decode(path)
+    pixels = read_image(path)
     if pixels.shape != stack.shape or pixels.dtype.name != stack.dtype:
         found = f"{pixels.dtype.name} of {pixels.shape} px"
         raise DataError(f"{path} holds {found}, its header told {stack.dtype} of {stack.shape} px (y, x). Write it anew.")
+    return pixels
+
+
+def read_image(path: Path) -> NDArray[Any]:
+    """The pixels of one image, (y, x). DataError with the file if they cannot be decoded, or hold NaN or infinity."""
+    pixels = _decode(path)
     if pixels.dtype.kind == "f" and not (finite := np.isfinite(pixels)).all():
         y, x = np.argwhere(~finite)[0]
         raise DataError(

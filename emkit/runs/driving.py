@@ -8,10 +8,13 @@ from emkit.recipe import load
 from emkit.run.drive import execute
 from emkit.run.folder import RunFolder, State
 from emkit.run.signals import ended_by_signals
+from emkit.runs.workflows import WORKFLOW, drive_workflow
 
 
 def drive(folder: RunFolder, lock: int | None = None) -> Any:
     """Go on with a run, from what its folder says; what it returned."""
+    if folder.facts().get("kind") == WORKFLOW:
+        return drive_workflow(folder, lock)
     (call,) = load(folder.recipe)
     return execute(call, overwrite=folder.facts()["overwrite"], folder=folder, lock=lock)
 
