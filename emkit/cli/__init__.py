@@ -97,10 +97,16 @@ def _add_step(parser: argparse.ArgumentParser, function: Callable[..., Any]) -> 
         _add_parameter(parser, p)
     for name, text in FLAGS.items():
         parser.add_argument(f"--{name}", action="store_true", dest=f"_{name}", help=text)
+    recipes.add_place(parser, "_on")
     parser.set_defaults(
         run=lambda given: recipes.run_call(
-            _call(function, given), plan=given._plan, overwrite=given._overwrite, as_json=given._json, detached=given._detach
-        )
+            _call(function, given),
+            plan=given._plan,
+            overwrite=given._overwrite,
+            as_json=given._json,
+            detached=given._detach,
+            on=given._on,
+        )  # fmt: skip
     )
 
 

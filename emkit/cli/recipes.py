@@ -6,11 +6,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emkit.errors import ResourceError
 from emkit.params import Call
 
 if TYPE_CHECKING:
     from emkit.recipe import Recipe
     from emkit.run.folder import RunFolder
+
+
+PLACES = "local, local:N, serial, slurm:PROFILE, slurm:PROFILE:N, dask:tcp://HOST:PORT"
 
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -34,6 +38,11 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
     one.add_argument("-o", "--out", type=Path, required=True, metavar="NEW", help="where to write it anew")
     one.add_argument("--overwrite", action="store_true", help="replace NEW if it exists")
     one.set_defaults(run=rerun)
+
+
+def add_place(parser: argparse.ArgumentParser, name: str) -> None:
+    """The option that says where tasks are done."""
+    parser.add_argument("--on", dest=name, metavar="PLACE", help=f"where it runs: {PLACES} (default: local)")
 
 
 def run(given: argparse.Namespace) -> int:
@@ -104,22 +113,28 @@ def rerun(given: argparse.Namespace) -> int:
     return 0 if found.same else 4
 
 
-def run_call(call: Call, *, plan: bool, overwrite: bool, as_json: bool, detached: bool = False) -> int:
+def run_call(call: Call, *, plan: bool, overwrite: bool, as_json: bool, detached: bool = False, on: str | None = None) -> int:
     """Plan, begin or run one call, with a bar on a terminal; print what it returned."""
     from emkit.run.drive import begin, execute, result_json
+    from emkit.run.place import Place
+    from emkit.run.room import default_place
     from emkit.run.step import plan_of
 
+    place = Place.parse(on) if on is not None else default_place(detached=detached)
     if plan:
-        print(plan_of(call, overwrite=overwrite))
+        planned = plan_of(call, overwrite=overwrite, on=place)
+        print(planned, planned.where, sep="\n")
+        if planned.lacking:
+            raise ResourceError(planned.lacking)
         return 0
     if detached:
         from emkit.run.detached import detach
 
-        detach(folder := begin(call, overwrite=overwrite))
+        detach(folder := begin(call, overwrite=overwrite, on=place))
         print(f"{folder.id} runs on by itself. Watch it: emkit watch {folder.id}")
         return 0
     with heard():
-        result = execute(call, overwrite=overwrite)
+        result = execute(call, overwrite=overwrite, on=place)
     print(result_json(call, result).decode() if as_json else _told(call, result))
     if call.out and not as_json:
         print(f"Written: {call.out}")

@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emkit.cli.recipes import add_place
+
 if TYPE_CHECKING:
     from emkit.run.folder import RunFolder
 
@@ -31,6 +33,7 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
     _add(commands, cancel, "End a run; it can be resumed.", "Ends with 0 once the wish is written down.")
     one = _add(commands, resume, "Go on with a run.", "What is done is not done again; of a run that is done it says so.")
     one.add_argument("--detach", action="store_true", help="leave it to itself")
+    add_place(one, "on")
     one = commands.add_parser(
         "verify", help="Check every file of an output against its record.",
         description="Check every file of an output against its record, chunk by chunk. Ends with 4 if one differs.",
@@ -97,11 +100,14 @@ def resume(given: argparse.Namespace) -> int:
     from emkit.cli.recipes import heard
     from emkit.run.detached import detach
     from emkit.run.folder import State
-    from emkit.runs import drive, find_run
+    from emkit.run.place import Place
+    from emkit.runs import drive, find_run, place_anew
 
     if (folder := find_run(given.name)).state is State.DONE:
         print(f"{folder.id} is done: {folder.facts()['out'] or folder.path}")
         return 0
+    if given.on is not None:
+        place_anew(folder, Place.parse(given.on))
     if given.detach:
         detach(folder)
         print(f"{folder.id} runs on by itself. Watch it: emkit watch {folder.id}")

@@ -28,7 +28,9 @@ from emkit.errors import EmkitError, PathError
 from emkit.params import Call
 from emkit.progress import Cancelled, Tick, listening
 from emkit.provenance import recipe_text, sync, versions
+from emkit.run import afar
 from emkit.run.lock import is_held, take
+from emkit.run.place import LOCAL, Place
 from emkit.run.plan import Plan
 
 EVENT_S = 0.5  # between two lines about one stage
@@ -39,6 +41,7 @@ ENDINGS = ("done", "failed", "cancelled")
 
 
 class State(StrEnum):
+    QUEUED = "queued"  # as a job that waits
     STARTING = "starting"
     RUNNING = "running"
     DONE = "done"
@@ -106,15 +109,26 @@ class RunFolder:
         found: dict[str, Any] = json.loads((self.path / "run.json").read_text())
         return found
 
+    @property
+    def place(self) -> Place:
+        """Where its tasks are to be done."""
+        return Place.parse(named) if (named := self.facts().get("place")) else LOCAL
+
     def note(self, **more: Any) -> None:
         """Add to what `facts` tells."""
         self._write("run.json", {**self.facts(), **more})
 
     def said(self) -> dict[str, Any]:
         """The state as it was said last, with `message` and `at`; `interrupted` if who said it is gone."""
+        found = self._last_said()
+        if found["state"] in (*ENDINGS, State.INTERRUPTED) or is_held(self.path / "lock"):
+            return found
+        more = afar.seen(found, self.facts().get("job"), self.path / "lock")
+        found = self._last_said()  # it may have come to its end while that was asked
+        return found if found["state"] in (*ENDINGS, State.INTERRUPTED) else {**found, **more}
+
+    def _last_said(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.path / "state.json").read_text())
-        if found["state"] not in ENDINGS and not is_held(self.path / "lock"):
-            found["state"] = State.INTERRUPTED
         return found
 
     @property
@@ -123,7 +137,7 @@ class RunFolder:
 
     def say(self, state: State, message: str = "", **more: Any) -> None:
         """Write the state; whoever reads sees the old one or the new one, whole."""
-        self._write("state.json", {"state": state, "message": message, "at": time.time(), **more})
+        self._write("state.json", {"state": state, "message": message, "at": time.time(), "host": socket.gethostname(), **more})
 
     def _say_at_last(self, state: State, message: str, **more: Any) -> None:
         """As `say`, for who is about to raise: where not even that can be written, the run is one that was interrupted."""
@@ -142,7 +156,13 @@ class RunFolder:
             raise
 
     def ask_to_cancel(self) -> None:
+        """The wish is written down; a job that waits is taken back, since nobody there could hear it."""
         (self.path / "cancel").touch()
+        if self.state is State.QUEUED:
+            from emkit.run import jobs
+
+            if jobs.cancel(self.facts()["job"]) and self._last_said()["state"] == State.QUEUED:
+                self.say(State.CANCELLED, "cancelled while its job waited")
 
     def cancel_asked(self) -> bool:
         return (self.path / "cancel").exists()
@@ -183,11 +203,15 @@ class RunFolder:
         return next(iter(_ticks(whole[-1])), None) if whole else None
 
     def lock(self) -> int:
-        """A descriptor that holds the run's lock. PathError if somebody drives the run."""
+        """A descriptor that holds the run's lock. PathError if somebody drives the run, here or elsewhere."""
+        driven = f"Run {self.id} is driven already: emkit watch {self.id} shows it, emkit cancel {self.id} ends it."
+        found = self.said()
+        if found["state"] not in (*ENDINGS, State.INTERRUPTED) and not afar.is_mine(self.facts().get("job")):
+            raise PathError(f"{driven} {found['message']}".rstrip())
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         if not take(descriptor):
             os.close(descriptor)
-            raise PathError(f"Run {self.id} is driven already: emkit watch {self.id} shows it, emkit cancel {self.id} ends it.")
+            raise PathError(driven)
         return descriptor
 
     @contextmanager
@@ -198,11 +222,14 @@ class RunFolder:
             (self.path / "cancel").unlink(missing_ok=True)  # that was for who drove it before
         try:
             self.say(State.RUNNING, pid=os.getpid())
-            with listening(_Scribe(self.path / "events.jsonl"), stop=self.cancel_asked):
+            with afar.beating(held), listening(_Scribe(self.path / "events.jsonl"), stop=self.cancel_asked):
                 yield
             self.say(State.DONE)
         except (Cancelled, KeyboardInterrupt) as cancelled:
-            self._say_at_last(State.CANCELLED, str(cancelled))
+            if afar.is_mine(self.facts().get("job")) and not self.cancel_asked():
+                self._say_at_last(State.INTERRUPTED, "its job was told to end: by its time limit, by scancel, or by the site")
+            else:
+                self._say_at_last(State.CANCELLED, str(cancelled))
             (self.path / "cancel").unlink(missing_ok=True)
             raise
         except EmkitError as refused:

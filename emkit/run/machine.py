@@ -12,7 +12,8 @@ GROUPS = Path("/sys/fs/cgroup")
 
 def cores() -> int:
     """Those that this process may use: by its affinity, and of its job (Slurm does not bind everywhere)."""
-    return min(len(os.sched_getaffinity(0)), _number("SLURM_CPUS_ON_NODE") or os.cpu_count() or 1)
+    bound = len(os.sched_getaffinity(0))
+    return min(bound, _number("SLURM_CPUS_ON_NODE") or bound)
 
 
 def machine(workers: int) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from emkit.errors import DamagedError
 from emkit.progress import track
-from emkit.provenance import OWN, SEAL, listed, manifest, seal_record, sync
+from emkit.provenance import RESULT, crate_beside, listed, manifest, seal_record, sync
 from emkit.run.plan import Plan
 
 
@@ -20,8 +20,9 @@ from emkit.run.plan import Plan
 class Mending:
     """What is to be made anew of the output `out`, which must then be what `meant` says: the digest of each file by its name.
 
-    `lines` are those of the tasks that are done; `linked` and `copied` are the files that they wrote. `record` says whether
-    the record itself is whole, and stays. `lost` of `tasks` tasks are done again.
+    `lines` are those of the tasks that are done; `linked` and `copied` are the files that they wrote; `lost` of `tasks` tasks
+    are done again. `record` names the record's own files that stay: none where it is damaged, and a new one is written.
+    `strange` files are none of the output's: they are set aside. `why` says what a difference could come from.
     """
 
     out: Path
@@ -29,9 +30,16 @@ class Mending:
     lines: str = ""
     linked: Collection[str] = ()
     copied: Collection[str] = ()
-    record: bool = True
     lost: int = 1
     tasks: int = 1
+    record: Collection[str] = ()
+    strange: Collection[str] = ()
+    why: str = ""
+
+    @property
+    def aside(self) -> Path:
+        """Where strange files are kept."""
+        return self.out.with_name(f"strange-{self.out.name}")
 
     def reduced(self, plan: Plan) -> Plan:
         """The plan of the whole, for what is lost of it."""
@@ -59,16 +67,23 @@ class Mending:
         if differing := sorted(name for name in found.keys() | self.meant.keys() if found.get(name) != self.meant.get(name)):
             raise DamagedError(
                 f"{self.out} was left as it is: what was made anew differs in {len(differing)} of {len(self.meant)} files "
-                f"({', '.join(differing[:5])}{' …' if differing[5:] else ''})."
+                f"({', '.join(differing[:5])}{' …' if differing[5:] else ''}). {self.why}"
             )
 
-    def keep_record(self, built: Path) -> None:
-        """The record of a folder goes with it; that of a single file lies beside it already."""
-        if built.is_dir():
-            for name in OWN:
-                if name != SEAL and (self.out / name).is_file():
-                    shutil.copyfile(self.out / name, built / name)
-            seal_record(built)
+    def finish(self, built: Path, result: bytes) -> None:
+        """What is made whole takes along its record, and `result`, in JSON, where that was lost; strange files are set aside."""
+        for name in self.strange:
+            (kept := self.aside / name).parent.mkdir(parents=True, exist_ok=True)
+            if not kept.exists() and not _linked(self.out / name, kept):
+                shutil.copyfile(self.out / name, kept)
+        old = self.out if self.out.is_dir() else crate_beside(self.out)
+        new = built if built.is_dir() else old
+        if self.record:
+            for name in self.record if new != old else ():
+                shutil.copyfile(old / name, new / name)
+            if RESULT not in self.record:
+                (new / RESULT).write_bytes(result)
+            seal_record(new)
 
 
 def _linked(old: Path, new: Path) -> bool:

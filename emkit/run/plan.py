@@ -2,12 +2,12 @@
 
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from emkit.errors import ResourceError
 from emkit.provenance import size_of
-from emkit.run.machine import cores, memory_left, status
+from emkit.run.machine import status
 from emkit.run.output import unfinished
 
 
@@ -32,6 +32,8 @@ class Plan:
     seconds: float = 0.0
     stages: tuple[Load, ...] = ()
     workers: int = 0
+    where: str = field(default="", compare=False, repr=False)  # it would run, in words, once that is settled
+    lacking: str = field(default="", compare=False, repr=False)  # why it cannot run there, in numbers
 
     def spread(self, workers: int) -> "Plan":
         """The whole, with so many tasks at once. The k-th worker has work in the stages that have k tasks at least.
@@ -58,18 +60,10 @@ def in_words(size: int) -> str:
     return f"{size / 1e6:,.1f} MB" if size < 1e8 else f"{size / 1e6:,.0f} MB"
 
 
-def here(plan: Plan, at_most: int | None = None) -> Plan:
-    """The plan as it would be run on this machine, by this process: the cores that it may use, the memory that is left."""
-    return plan.fitted(at_most or cores(), memory_left())
-
-
 def gate(plan: Plan, out: Path | None) -> None:
-    """Refuse a fitted plan that does not fit into memory, or onto the disk of its output."""
-    if plan.memory_bytes > (left := memory_left()):
-        raise ResourceError(
-            f"The run needs {in_words(plan.memory_bytes)} of memory, with one task at a time; {in_words(left)} are free here. "
-            "Close other programs, or start it where there is more."
-        )
+    """Refuse a plan that does not fit into its place, or onto the disk of its output."""
+    if plan.lacking:
+        raise ResourceError(plan.lacking)
     begun = size_of(unfinished(out)) if out else 0  # goes on, or makes room
     if out and plan.disk_bytes > (free := shutil.disk_usage(out.absolute().parent).free + begun):
         raise ResourceError(

@@ -116,7 +116,7 @@ def test_refused_before_work(numbers: Path, changed: dict[str, Any], refusal: ty
 def test_to_plan_writes_nothing_and_what_cannot_fit_is_refused(numbers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cores = len(os.sched_getaffinity(0))
     assert plan(double_numbers, numbers, out=Path("a")) == Plan(6000, 60, 0.1, workers=cores)
-    monkeypatch.setattr("emkit.run.plan.memory_left", lambda: 5999)
+    monkeypatch.setattr("emkit.run.room.memory_left", lambda: 5999)
     with pytest.raises(ResourceError, match="needs 0.0 MB of memory"):
         double_numbers(numbers, out=Path("a"))
     assert os.listdir() == [numbers.name]
