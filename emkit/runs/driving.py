@@ -13,12 +13,15 @@ from emkit.run.folder import RunFolder, State
 from emkit.run.lock import is_held
 from emkit.run.place import Place
 from emkit.run.signals import ended_by_signals
+from emkit.runs.workflows import WORKFLOW, drive_workflow
 
 PATIENCE_S = 30.0  # for whoever submitted this job to write that down
 
 
 def drive(folder: RunFolder, lock: int | None = None) -> Any:
     """Go on with a run, from what its folder says; what it returned."""
+    if folder.facts().get("kind") == WORKFLOW:
+        return drive_workflow(folder, lock)
     (call,) = load(folder.recipe)
     return execute(call, overwrite=folder.facts()["overwrite"], folder=folder, lock=lock)
 
