@@ -126,6 +126,11 @@ def default_place(*, detached: bool) -> Place:
     return Place("slurm") if detached and in_a_job() else LOCAL
 
 
+def places() -> list[str]:
+    """Those that can be chosen here by name. ParameterError where a site's file of profiles cannot be read."""
+    return ["local", *(["slurm"] if in_a_job() else []), *(f"slurm:{name}" for name in _slurm_offers())]
+
+
 def told(plan: Plan, fitted: Plan, place: Place, found: Room) -> str:
     """Where a plan would run, with how many workers, and what each needs of what there is."""
     task = max((load.task_bytes for load in plan.stages), default=0)
