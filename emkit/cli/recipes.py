@@ -1,4 +1,4 @@
-"""Commands that run calls: a step from the command line, a recipe, and a run again from its record."""
+"""Commands that run calls: a step from the command line, and a recipe."""
 
 import argparse
 import sys
@@ -30,14 +30,6 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
         "--table", type=Path, metavar="FOLDER", help="write the table of the sweep there: table.csv, table.md, plot.svg"
     )
     one.set_defaults(run=run)
-    one = commands.add_parser(
-        "rerun", help="Repeat a run from its record, and say whether the result is the same.",
-        description="Repeat a run from the record of its output. Ends with 4 if an input, a version or the result differs.",
-    )  # fmt: skip
-    one.add_argument("made", type=Path, metavar="OUT", help="an output of emkit, with its record")
-    one.add_argument("-o", "--out", type=Path, required=True, metavar="NEW", help="where to write it anew")
-    one.add_argument("--overwrite", action="store_true", help="replace NEW if it exists")
-    one.set_defaults(run=rerun)
 
 
 def add_place(parser: argparse.ArgumentParser, name: str) -> None:
@@ -102,15 +94,6 @@ def tell_workflow(folder: "RunFolder") -> None:
     for name in ("told.txt", "table.md"):
         if (file := folder.path / name).is_file():
             print(file.read_text(), end="")
-
-
-def rerun(given: argparse.Namespace) -> int:
-    from emkit import runs
-
-    with heard():
-        found = runs.rerun(given.made, out=given.out, overwrite=given.overwrite)
-    print(found)
-    return 0 if found.same else 4
 
 
 def run_call(call: Call, *, plan: bool, overwrite: bool, as_json: bool, detached: bool = False, on: str | None = None) -> int:

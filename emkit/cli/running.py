@@ -5,7 +5,6 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emkit.cli.recipes import add_place
@@ -34,12 +33,6 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
     one = _add(commands, resume, "Go on with a run.", "What is done is not done again; of a run that is done it says so.")
     one.add_argument("--detach", action="store_true", help="leave it to itself")
     add_place(one, "on")
-    one = commands.add_parser(
-        "verify", help="Check every file of an output against its record.",
-        description="Check every file of an output against its record, chunk by chunk. Ends with 4 if one differs.",
-    )  # fmt: skip
-    one.add_argument("out", type=Path, metavar="OUT", help="an output of emkit, with its record")
-    one.set_defaults(run=verify)
 
 
 def _add(
@@ -115,16 +108,6 @@ def resume(given: argparse.Namespace) -> int:
     with heard():
         drive(folder)
     return _told(folder)
-
-
-def verify(given: argparse.Namespace) -> int:
-    from emkit.cli.recipes import heard
-    from emkit.runs import verify
-
-    with heard():
-        found = verify(given.out)
-    print(found)
-    return 0 if found.whole else 4
 
 
 def _told(folder: "RunFolder") -> int:

@@ -13,6 +13,7 @@ from emkit.run.folder import RunFolder, State
 from emkit.run.lock import is_held
 from emkit.run.place import Place
 from emkit.run.signals import ended_by_signals
+from emkit.runs.repairing import REPAIR, repair
 from emkit.runs.workflows import WORKFLOW, drive_workflow
 
 PATIENCE_S = 30.0  # for whoever submitted this job to write that down
@@ -23,6 +24,8 @@ def drive(folder: RunFolder, lock: int | None = None) -> Any:
     if folder.facts().get("kind") == WORKFLOW:
         return drive_workflow(folder, lock)
     (call,) = load(folder.recipe)
+    if folder.facts().get("kind") == REPAIR and call.out:
+        return repair(call.out, folder=folder, lock=lock)
     return execute(call, overwrite=folder.facts()["overwrite"], folder=folder, lock=lock)
 
 
