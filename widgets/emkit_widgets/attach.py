@@ -23,7 +23,8 @@ from emkit.run.detached import detach, watch
 from emkit.run.drive import begin, execute
 from emkit.run.folder import ENDINGS, RunFolder, State
 from emkit.run.output import note_of
-from emkit.runs import find_run
+from emkit.run.place import Place
+from emkit.runs import find_run, place_anew
 from emkit.steps import STEPS
 
 RESUMABLE = (State.CANCELLED, State.FAILED, State.INTERRUPTED)
@@ -52,6 +53,7 @@ class Here:
 
     call: Call
     overwrite: bool
+    on: Place | None = None
     folder: RunFolder | None = None
     asked: threading.Event = field(default_factory=threading.Event)
     began_s: float = field(default_factory=time.monotonic)
@@ -62,7 +64,7 @@ class Here:
 
     def follow(self, hear: Listener) -> Any:
         with listening(hear, stop=self.asked.is_set):
-            return execute(self.call, overwrite=self.overwrite, folder=self.folder)
+            return execute(self.call, overwrite=self.overwrite, on=self.on, folder=self.folder)
 
     def cancel(self) -> None:
         self.asked.set()
@@ -98,7 +100,7 @@ class Attached:
 
     def here(self) -> Here:
         """The same run, gone on with by this kernel."""
-        return Here(self.call, self.folder.facts()["overwrite"], self.folder)
+        return Here(self.call, self.folder.facts()["overwrite"], folder=self.folder)
 
 
 def may_be_kept(step: str) -> bool:
@@ -109,17 +111,19 @@ def may_be_kept(step: str) -> bool:
     return step in STEPS and DASHBOARD_VARIABLE not in os.environ
 
 
-def keep_running(call: Call, *, overwrite: bool) -> Attached:
-    """Begin the call, or go on with what is left of the same one, in a process of its own. Raises what refuses the run."""
+def keep_running(call: Call, *, overwrite: bool, on: Place | None) -> Attached:
+    """Begin the call, or go on with what is left of the same one, without this kernel. Raises what refuses the run."""
     left = run_of(call)
     if left and left.folder.state in RESUMABLE and not differences(call, left.call):
-        return resumed(left)
-    detach(folder := begin(call, overwrite=overwrite))
+        return resumed(left, on)
+    detach(folder := begin(call, overwrite=overwrite, on=on))
     return Attached(call, folder)
 
 
-def resumed(left: Attached) -> Attached:
-    """The same run, gone on with in a process of its own."""
+def resumed(left: Attached, on: Place | None) -> Attached:
+    """The same run, gone on with without this kernel, at another place where one is named."""
+    if on is not None:
+        place_anew(left.folder, on)
     detach(left.folder)
     return left
 

@@ -17,10 +17,11 @@ from emkit.errors import EmkitError, ParameterError, ResourceError
 from emkit.params import Call, Writes, parameters
 from emkit.run.folder import State
 from emkit.run.plan import gate
+from emkit.run.room import default_place
 from emkit.run.step import plan_of
 from emkit_widgets import attach, messages
 from emkit_widgets.attach import Attached, Followed, Here
-from emkit_widgets.fields import Field
+from emkit_widgets.fields import Field, PlaceField
 from emkit_widgets.follow import Follower
 
 STYLE = f"<style>{Path(__file__).with_name('style.css').read_text()}</style>"
@@ -45,6 +46,7 @@ class StepForm(Follower):
             raise ParameterError(f"{name}: {function.__name__} has no such parameter. Did you mean {' or '.join(near)}?")
         self.plan = widgets.Button(description="Plan", icon="calculator", tooltip="What the run would need; nothing is written")
         self.keep = widgets.Checkbox(description="Keep running", indent=False, tooltip=KEEP)
+        self.on = PlaceField()
         self.overwrite = widgets.Checkbox(description="Replace an output that exists", indent=False)
         self.children = self._rows()
         self.add_class("emkit-form")
@@ -61,10 +63,11 @@ class StepForm(Follower):
 
     def _rows(self) -> list[Any]:
         needed = [field for field in self.fields.values() if field.parameter.required]
-        others = [field for field in self.fields.values() if not field.parameter.required]
+        mine = attach.may_be_kept(self.function.__name__)
+        others = [*(field for field in self.fields.values() if not field.parameter.required), *[self.on] * mine]
         self.more = widgets.Accordion([widgets.VBox(others)], titles=("More settings",)).add_class("emkit-more")
         self.output = next((field for field in self.fields.values() if isinstance(field.parameter.role, Writes)), None)
-        options = [*[self.keep] * attach.may_be_kept(self.function.__name__), *[self.overwrite] * bool(self.output)]
+        options = [*[self.keep] * mine, *[self.overwrite] * bool(self.output)]
         buttons = widgets.HBox([self.run, self.resume, self.plan, self.cancel, *options]).add_class("emkit-buttons")
         return [widgets.HTML(STYLE), *needed, *[self.more] * bool(others), buttons, self.progress, self.message]
 
@@ -101,7 +104,8 @@ class StepForm(Follower):
     def show_plan(self) -> None:
         """Say what the run would need, in numbers, and whether it fits; nothing is written."""
         try:
-            planned = plan_of(call := self.call(), overwrite=self.overwrite.value)
+            on = self.on.place or default_place(detached=self.keep.value)
+            planned = plan_of(call := self.call(), overwrite=self.overwrite.value, on=on)
             self._mark({})
             self.message.value = messages.plan_message(planned)
             gate(planned, call.out)
@@ -116,9 +120,9 @@ class StepForm(Follower):
             return None
         try:
             (call := self.call()).check(overwrite=self.overwrite.value)
-            run: Followed = Here(call, self.overwrite.value)
+            run: Followed = Here(call, self.overwrite.value, self.on.place)
             if self.keep.value:
-                run = attach.keep_running(call, overwrite=self.overwrite.value)
+                run = attach.keep_running(call, overwrite=self.overwrite.value, on=self.on.place)
         except EmkitError as refused:
             self.refuse(refused)
             return None
@@ -129,7 +133,7 @@ class StepForm(Follower):
         if self.running or (left := self._left) is None:
             return None
         try:
-            run: Followed = attach.resumed(left) if self.keep.value else left.here()
+            run: Followed = attach.resumed(left, self.on.place) if self.keep.value else left.here()
         except EmkitError as refused:
             self.refuse(refused)
             return None
@@ -144,7 +148,7 @@ class StepForm(Follower):
 
     def run_now(self) -> Any:
         """Run and wait, for a notebook that nobody sits before. What is refused is raised."""
-        run = Here(self.call(), self.overwrite.value)
+        run = Here(self.call(), self.overwrite.value, self.on.place)
         self._mark({})
         if refused := self.see_through(run):
             raise refused

@@ -23,7 +23,8 @@ def plan_message(plan: Plan) -> str:
     told = [
         ("Memory", f"{in_words(plan.memory_bytes)} at its peak"),
         ("Disk", in_words(plan.disk_bytes) if plan.disk_bytes else "nothing is written"),
-        ("Time", f"about {duration(plan.seconds)}" + (f", with {plan.workers} tasks at once" if plan.workers > 1 else "")),
+        ("Time", f"about {duration(plan.seconds)}"),
+        ("Where", plan.where),
     ]
     return _table("Plan", told)
 
