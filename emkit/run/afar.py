@@ -72,4 +72,4 @@ def seen(said: Mapping[str, Any], job: Mapping[str, Any] | None, lock: Path) -> 
 
 def is_mine(job: Mapping[str, Any] | None) -> bool:
     """Whether this process lives in that job."""
-    return bool(job) and job["id"] == os.environ.get("SLURM_JOB_ID")
+    return job is not None and job["id"] == os.environ.get("SLURM_JOB_ID")

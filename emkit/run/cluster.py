@@ -17,10 +17,10 @@ from typing import Any, Self
 from uuid import uuid4
 
 import dask
-from dask_jobqueue import SLURMCluster
+from dask.context import thread_state
+from dask_jobqueue.slurm import SLURMCluster
 from distributed import Client, Future, KilledWorker, Security, get_worker
-from distributed.comm import CommClosedError
-from distributed.worker import thread_state
+from distributed.comm.core import CommClosedError
 from emkit_jobs.offered import Offer
 from emkit_jobs.scheduler import State
 
@@ -32,7 +32,7 @@ from emkit.run.executor import TRIES, Answer, Tasks, Unbegun, Work, WorkerDied
 from emkit.run.pool import Pool
 from emkit.run.worker import Done, Failed
 
-CONNECT_S = 20.0
+CONNECT_S = 10.0
 LOOK_S = 0.5  # between two questions which workers there are
 REPLACE_S = 3.0  # between two looks for worker jobs that are gone
 AT_WORK = ("running", "paused", "closing_gracefully")
@@ -52,7 +52,7 @@ def look(address: str) -> tuple[int, int | None]:
 
 def do_batch(work: Work, tasks: dict[str, tuple[Any, ...]], folder: str) -> list[Answer]:
     """On a dask worker: the tasks, in a process that stands in `folder`; ended as soon as nobody wants them any more."""
-    worker, key, answers = get_worker(), thread_state.key, []
+    worker, key, answers = get_worker(), thread_state.key, list[Answer]()
     with Pool(1, threads=1, folder=folder) as pool:
         pool.begin(work, tasks)
         while len(answers) < len(tasks) and _is_wanted(worker, key):
@@ -74,10 +74,10 @@ class Dask:
     def __init__(self, address: str) -> None:
         self.address = address
         self.threads: dict[str, int] = {}  # of each worker, by its address
-        self.busy: dict[Future, tuple[str, list[str]]] = {}
+        self.busy: dict[Future[list[Answer]], tuple[str, list[str]]] = {}
         self.failed_at: dict[str, set[str]] = {}  # a task's key: the workers where it failed
         self.peaks: Counter[tuple[str, int]] = Counter()
-        self.ended: SimpleQueue[Future] = SimpleQueue()
+        self.ended: SimpleQueue[Future[list[Answer]]] = SimpleQueue()
         self.looked = 0.0
 
     def __enter__(self) -> Self:
@@ -127,7 +127,7 @@ class Dask:
                     found += self._lost(future)
         return found
 
-    def _of(self, future: Future) -> list[Answer]:
+    def _of(self, future: Future[list[Answer]]) -> list[Answer]:
         """What has come of a batch; nothing where it has been given up before."""
         if future not in self.busy:
             return []
@@ -149,7 +149,7 @@ class Dask:
         told = {answer.key for answer in answers}
         return [*answers, *(Unbegun(key) for key in keys if key not in told)]
 
-    def _lost(self, future: Future) -> list[Answer]:
+    def _lost(self, future: Future[list[Answer]]) -> list[Answer]:
         """A batch whose worker is gone."""
         address, keys = self.busy.pop(future)
         self.client.cancel([future])
@@ -208,7 +208,7 @@ class Jobs(Dask):
     def __enter__(self) -> Self:
         dask.config.set({"distributed.deploy.lost-worker-timeout": "1s"})  # before a job counts as gone
         self.cluster = self._cluster()
-        self.cluster.scale(jobs=self.count)
+        self._correct()
         self.client = Client(self.cluster, timeout=CONNECT_S, set_as_default=False)
         self.address = self.cluster.scheduler_address
         self._look()
@@ -227,7 +227,7 @@ class Jobs(Dask):
         if len(self.threads) < self.count and time.monotonic() - self.corrected > REPLACE_S:
             self._replace()
 
-    def _lost(self, future: Future) -> list[Answer]:
+    def _lost(self, future: Future[list[Answer]]) -> list[Answer]:
         address, keys = self.busy[future]
         if self.runtime_s and time.monotonic() - self.seen[address] >= _lifetime_s(self.runtime_s)[0]:
             self.busy.pop(future)
@@ -244,8 +244,12 @@ class Jobs(Dask):
                 self.replaced += 1
                 if self.replaced > TRIES * self.count:
                     raise ResourceError(f"No job of workers comes up: {found.words}. What they said is in {self.log}")
-                self.cluster.loop.add_callback(self.cluster.workers.pop, name, None)
-        self.cluster.loop.add_callback(self.cluster.scale, jobs=self.count)
+                self.cluster.workers.pop(name, None)
+        self._correct()
+
+    def _correct(self) -> None:
+        """Submit what is missing of `count` jobs."""
+        self.cluster.scale(jobs=self.count)  # type: ignore[no-untyped-call]
 
     def _cluster(self) -> SLURMCluster:
         resources, extra, skipped = self.offer.resources, ["--no-requeue"], []
@@ -275,7 +279,7 @@ class Jobs(Dask):
             log_directory=str(self.log),
             shared_temp_directory=str(self.log),
             security=Security.temporary(),  # or anybody on the network could give it work
-            scheduler_options={"host": jobs.own_address(self.offer.slurm_conf), "dashboard": False},
+            scheduler_options={"host": jobs.own_address(self.offer.slurm_conf), "dashboard": False, "dashboard_address": ":0"},
             silence_logs="error",
         )
 
