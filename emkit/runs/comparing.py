@@ -12,9 +12,12 @@ from emkit.records import digests_of, read_record
 from emkit.run.folder import RunFolder
 from emkit.runs.finding import find_run
 from emkit.runs.numbers import largest_differences
+from emkit.runs.repairing import REPAIR
 
 SHOWN = 12  # characters of a digest
+SHOWN_LINES = 20  # of a kind
 UNKNOWN = "not recorded"
+MACHINE = ("cpu", "workers", "threads per worker")
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,12 @@ class Comparison:
     def __str__(self) -> str:
         if self.same:
             return f"{self.second}: the same bytes, from the same inputs, by the same versions."
-        head = "the result differs." if self.result else "the result is the same, but not all that made it."
-        return "\n".join(
-            [f"{self.second}: {head}", *(f"  {kind}: {line}" for kind, lines in self.told().items() for line in lines)]
-        )
+        head = f"differs from that of {self.first}" if self.result else f"is that of {self.first}, but not all that made it"
+        told = [f"{self.second}: the result {head}."]
+        for kind, lines in self.told().items():
+            told += [f"  {kind}: {line}" for line in lines[:SHOWN_LINES]]
+            told += [f"  {kind}: and {len(lines) - SHOWN_LINES} more"] if lines[SHOWN_LINES:] else []
+        return "\n".join(told)
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Side:
     inputs: Mapping[str, str]  # parameter: digest
     versions: Mapping[str, str]
     machine: Mapping[str, str]
-    results: Mapping[str, str]  # file: digest
+    results: Mapping[str, str]  # file: digest; none where the output is gone
     out: Path | None
 
 
@@ -92,21 +97,25 @@ def of_run(run: RunFolder) -> Side:
     facts = run.facts()
     for place in filter(None, (facts["out"], run.path)):
         try:
-            if read_record(Path(place)).run == run.id:
+            if read_record(Path(place)).run == run.id or facts.get("kind") == REPAIR:
                 return of_record(run.id, Path(place))
         except PathError:
             continue
     (call,) = load(run.recipe)
     paths = {p.name for role in (Reads, Writes) for p, _ in call.paths(role)}
-    given = {name: value for name, value in call.as_json().items() if name not in paths}
-    inputs = {p.name: UNKNOWN for p, _ in call.paths(Reads)}
-    return Side(run.id, {"step": facts["step"], **given}, inputs, facts["versions"], facts.get("machine", {}), {}, None)
+    given = {"step": facts["step"], **{name: value for name, value in call.as_json().items() if name not in paths}}
+    machine = {**dict.fromkeys(MACHINE, UNKNOWN), "host": facts["host"], **facts.get("machine", {})}
+    return Side(run.id, given, {p.name: UNKNOWN for p, _ in call.paths(Reads)}, facts["versions"], machine, {}, None)
 
 
 def compared(one: Side, other: Side) -> Comparison:
-    """The two, kind by kind; values only where the files of both results are there and differ."""
-    result = _differing(one.results, other.results)
-    numbers = largest_differences(one.out, other.out, result) if result and one.out and other.out else ()
+    """The two, kind by kind; values only where both outputs are there and differ."""
+    if one.out and other.out:
+        result = _lines(one.results, other.results)
+        numbers = largest_differences(one.out, other.out, _differing(one.results, other.results)) if result else ()
+    else:
+        gone = [side.name for side in (one, other) if not side.out]
+        result, numbers = tuple(f"{name} has no output of its own any more, or none yet" for name in gone), ()
     return Comparison(
         one.name,
         other.name,
@@ -114,7 +123,7 @@ def compared(one: Side, other: Side) -> Comparison:
         _lines(one.parameters, other.parameters),
         _lines(one.versions, other.versions),
         _lines(one.machine, other.machine),
-        _lines(one.results, other.results),
+        result,
         numbers,
     )
 
@@ -124,12 +133,12 @@ def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 
 def _lines(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(f"{k}: {_brief(one.get(k))} before, {_brief(other.get(k))} now" for k in _differing(one, other))
+    return tuple(f"{k}: {_brief(one.get(k))} → {_brief(other.get(k))}" for k in _differing(one, other))
 
 
 def _brief(value: Any) -> str:
     """Digests are cut; what is not there is none."""
-    if value is None:
+    if value in (None, []):
         return "none"
     text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text[:SHOWN] if len(text) == 64 else text
