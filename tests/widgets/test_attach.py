@@ -126,14 +126,14 @@ def test_what_cannot_begin_is_refused_at_once(folder: Path) -> None:
 def test_where_it_runs_is_chosen_beside_the_settings_and_told_by_the_plan() -> None:
     form = form_of(sections=2)
     assert form.on in form.more.children[0].children and "local" in form.on.entry.options
-    form.on.entry.value = "serial"
-    form.plan.click()
-    assert "Where" in form.message.value and "on serial" in form.message.value
-    assert len(form.run_now().affines) == 2 and find_run("last").facts()["place"] == "serial"
     form.on.entry.value = "moon"
     for press in (form.plan.click, form.start):
         press()
         assert "found &#x27;moon&#x27;, needed one of local" in form.message.value
+    form.on.entry.value = "serial"
+    form.plan.click()
+    assert "Where" in form.message.value and "on serial" in form.message.value
+    assert len(form.run_now().affines) == 2 and find_run("last").facts()["place"] == "serial"
 
 
 def test_it_is_not_offered_to_guests(monkeypatch: pytest.MonkeyPatch) -> None:
