@@ -13,6 +13,7 @@ from emkit.run.folder import RunFolder, State
 from emkit.run.lock import is_held
 from emkit.run.place import Place
 from emkit.run.signals import ended_by_signals
+from emkit.runs.following import FOLLOW, drive_follow
 from emkit.runs.repairing import REPAIR, repair
 from emkit.runs.workflows import WORKFLOW, drive_workflow
 
@@ -21,10 +22,13 @@ PATIENCE_S = 30.0  # for whoever submitted this job to write that down
 
 def drive(folder: RunFolder, lock: int | None = None) -> Any:
     """Go on with a run, from what its folder says; what it returned."""
-    if folder.facts().get("kind") == WORKFLOW:
+    kind = folder.facts().get("kind")
+    if kind == WORKFLOW:
         return drive_workflow(folder, lock)
+    if kind == FOLLOW:
+        return drive_follow(folder, lock)
     (call,) = load(folder.recipe)
-    if folder.facts().get("kind") == REPAIR and call.out:
+    if kind == REPAIR and call.out:
         return repair(call.out, folder=folder, lock=lock)
     return execute(call, overwrite=folder.facts()["overwrite"], folder=folder, lock=lock)
 
