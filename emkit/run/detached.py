@@ -61,14 +61,14 @@ def _submit(folder: RunFolder) -> None:
 
 
 def watch(folder: RunFolder) -> Iterator[Tick]:
-    """The progress of a run so far and as it comes; returns once the run has ended, or nobody drives it.
+    """How far each stage of a run is, then its progress as it comes; returns once the run has ended, or nobody drives it.
 
     While its job waits, that is what is told.
     """
     offset, waits = 0, ""
     while True:
         said = folder.said()
-        ticks, offset = folder.events(offset)
+        ticks, offset = folder.events(offset) if offset else folder.stages()
         yield from ticks
         if said["state"] in (*ENDINGS, State.INTERRUPTED):
             return
