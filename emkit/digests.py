@@ -25,7 +25,7 @@ def sha256(path: Path) -> str:
 
 
 def digests(paths: Iterable[Path]) -> Generator[tuple[Path, str | OSError], None, None]:
-    """The digest of each file as it comes, in any order, or why it cannot be read; by as many threads as there are cores.
+    """The digest of each file as it comes, in any order, or why it cannot be read; by two threads a core: one may wait for the disk.
 
     Raises `Cancelled` within two tenths of a second after somebody asks for it, and reads nothing any more when it is closed.
     """
@@ -42,7 +42,7 @@ def digests(paths: Iterable[Path]) -> Generator[tuple[Path, str | OSError], None
                     found.put((path, unreadable))
         found.put(None)
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in os.sched_getaffinity(0)]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(2 * len(os.sched_getaffinity(0)))]
     for thread in threads:
         thread.start()
     at_work = len(threads)
