@@ -25,7 +25,7 @@ def sha256(path: Path) -> str:
 
 
 def digests(paths: Iterable[Path]) -> Generator[tuple[Path, str | OSError], None, None]:
-    """The digest of each file as it comes, in any order, or why it cannot be read; by two threads a core: one may wait for the disk.
+    """The digest of each file as it comes, in any order, or why it cannot be read; by two threads a core, as one may wait.
 
     Raises `Cancelled` within two tenths of a second after somebody asks for it, and reads nothing any more when it is closed.
     """
