@@ -6,11 +6,13 @@ call again, with the inputs by absolute path; `result.json` is what the step ret
 the digests of these files and is written last. No record counts as part of the output that it describes.
 """
 
+import errno
 import getpass
 import hashlib
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,6 +31,8 @@ METADATA, MANIFEST, RECIPE, RESULT = ("ro-crate-metadata.json", "manifest.sha256
 SEAL = "record.sha256"
 OWN = (METADATA, MANIFEST, RECIPE, RESULT, SEAL)
 TASKS = "tasks.jsonl"  # in an output: what each task returned, or the digests of the files that it wrote
+PATIENCE_S = 90.0  # until a file that another machine has written is seen: NFS keeps what it knows of a folder for up to a minute
+LOOK_S = 0.05
 # The packages that decide on bytes.
 DECIDING = ("imagecodecs", "numpy", "scipy", "tensorstore", "tifffile", "yaozarrs", "zarr")
 
@@ -95,6 +99,17 @@ def partly(out: Path, *touched: Path) -> Written:
 def files_of(results: Mapping[str, Written]) -> set[str]:
     """The files that the tasks of a stage wrote, by name in the output."""
     return {name for result in results.values() for name in result.files}
+
+
+def await_files(*paths: Path) -> None:
+    """Return once each is there, for what another machine has written may show late. FileNotFoundError after PATIENCE_S."""
+    last = time.monotonic() + PATIENCE_S
+    for path in paths:
+        while not path.exists():
+            if time.monotonic() > last:
+                raise FileNotFoundError(errno.ENOENT, f"not seen within {PATIENCE_S:g} s after it was written", str(path))
+            os.listdir(next(folder for folder in path.parents if folder.is_dir()))  # that makes NFS look again
+            time.sleep(LOOK_S)
 
 
 def sync(*paths: Path) -> None:

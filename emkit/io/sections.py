@@ -4,7 +4,6 @@
 Values are those that the file stores: nothing is scaled or inverted.
 """
 
-import errno
 import os
 import re
 import struct
@@ -18,11 +17,11 @@ from numpy.typing import NDArray
 
 from emkit.errors import DataError, PathError
 from emkit.io.headers import Header, read_header
-from emkit.io.stores import await_files
+from emkit.io.stores import PASSING
 from emkit.model import SectionFile, SizeNm, Stack
+from emkit.provenance import await_files
 
 SUFFIXES = (".tif", ".tiff", ".png")
-PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN)  # troubles of a shared file system: another try may succeed
 WIDEST_SPAN = 100_000  # numbers that lie further apart than this, beyond one a file, are dates or positions
 
 

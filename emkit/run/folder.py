@@ -30,6 +30,7 @@ from emkit.progress import Cancelled, Tick, listening
 from emkit.provenance import recipe_text, sync, versions
 from emkit.run import afar
 from emkit.run.lock import is_held, take
+from emkit.run.output import move
 from emkit.run.place import LOCAL, Place
 from emkit.run.plan import Plan
 
@@ -150,7 +151,7 @@ class RunFolder:
         try:
             new.write_text(json.dumps(content, indent=1))
             sync(new)
-            new.replace(self.path / name)
+            move(new, self.path / name)
         except OSError:
             new.unlink(missing_ok=True)
             raise

@@ -31,12 +31,21 @@ def place(out: Path) -> None:
     """The unfinished output takes its place; what stood there is removed afterwards."""
     built, replaced = unfinished(out), _replaced(out)
     if not out.exists():
-        built.rename(out)
+        move(built, out)
     elif not _exchange(built, out):
-        out.rename(replaced)
-        built.rename(out)
+        move(out, replaced)
+        move(built, out)
     sync(out.absolute().parent)
     clear(out)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename. NFS may say that it failed although it is done: where its answer was lost, and another try found nothing to do."""
+    try:
+        source.replace(target)
+    except OSError:
+        if source.exists() or not target.exists():
+            raise
 
 
 def clear(out: Path) -> None:
@@ -89,7 +98,7 @@ def claimed(out: Path) -> Iterator[Claim]:
         if not take(descriptor) or os.fstat(descriptor).st_nlink == 0:
             raise PathError(f"out: another run is writing {out} now. Wait for it, cancel it, or choose another name.")
         if not out.exists() and _replaced(out).exists():
-            _replaced(out).rename(out)
+            move(_replaced(out), out)
         claim = Claim(out, descriptor)
         try:
             yield claim

@@ -16,7 +16,7 @@ from typing import IO, Any, Generic, TypeVar, get_type_hints
 
 from emkit.errors import EmkitError, TaskError
 from emkit.progress import track
-from emkit.provenance import Written
+from emkit.provenance import Written, await_files
 from emkit.run.disk import NO_SPACE
 from emkit.run.executor import TRIES, Executor, outcomes
 from emkit.run.worker import Done, Failed
@@ -100,6 +100,8 @@ class Journal:
                     pass
         if failed:
             raise _refusal(asked, failed)
+        if self.built and writes(asked):  # what a worker elsewhere has just written may show late
+            await_files(*(self.built / name for key in missing for name in self.found[asked.name, key]["files"]))
         return {key: adapter.validate_python(self.found[asked.name, key]) for key in asked.tasks}
 
     def lines(self) -> str:
@@ -148,14 +150,21 @@ def _refusal(asked: Stage[Any], failed: list[Failed]) -> Exception:
         return full[0]  # the driver knows what is needed, and where
     first, others = failed[0], len(asked.tasks) - len(failed)
     count = f"{asked.name}: {len(failed)} of {len(asked.tasks)} {asked.unit} failed"
-    kept = f"the other {others} are done, and kept" if len(failed) < HOPELESS else "the rest was not tried; what is done is kept"
-    told = f"{count}; {kept}. Mend the cause; emkit resume, or the same call, then does what is missing"
+    if len(failed) >= HOPELESS:
+        count += "; the rest was not tried"
+    elif others:
+        count += f"; the other {others} are done, and kept"
+    told = f"{count}. Mend the cause; emkit resume, or the same call, then does what is missing"
     if isinstance(first.error, EmkitError):
-        lines = [f"{asked.name} {first.key}: {first.error}", f"{told}.", *_names(failed[1:], str)]
+        lines = [f"{asked.name} {first.key}: {first.error}", f"{told}.", *_names(failed[1:])]
         return type(first.error)("\n".join(lines))
-    return TaskError("\n".join([f"{told}:", *_names(failed, repr), f"The first, tried {TRIES} times:", first.trace]).rstrip())
+    return TaskError("\n".join([f"{told}:", *_names(failed), f"The first, tried {TRIES} times:", first.trace]).rstrip())
 
 
-def _names(failed: list[Failed], words: Callable[[Exception], str]) -> list[str]:
+def _names(failed: list[Failed]) -> list[str]:
     more = [f"  and {len(failed) - SHOWN} more"] if len(failed) > SHOWN else []
-    return [f"  {one.key}: {words(one.error)}" for one in failed[:SHOWN]] + more
+    return [f"  {one.key}: {_words(one.error)}" for one in failed[:SHOWN]] + more
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, EmkitError) else f"{type(error).__name__}: {error}"
