@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from emkit.cli.recipes import add_place, heard
+
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
     one = commands.add_parser(
@@ -19,24 +21,24 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     one.add_argument("--again", action="store_true", help="do again what was written anew after it was done")
     one.add_argument("--detach", action="store_true", help="begin and leave it to itself; see: emkit watch --help")
+    add_place(one, "on")
     one.set_defaults(run=follow)
 
 
 def follow(given: argparse.Namespace) -> int:
-    from emkit.cli.recipes import heard
     from emkit.recipe import read
-    from emkit.runs.following import begin_follow, drive_follow
+    from emkit.runs.following import Wishes, begin_follow, drive_follow
+    from emkit.runs.workflows import detach_whole
 
-    folder = begin_follow(
-        given.recipe, read(given.recipe), given.folder,
-        until=given.until, idle_s=given.idle, settle_s=given.settle, again=given.again,
-    )  # fmt: skip
+    wishes = Wishes(given.until, given.idle, given.settle, given.again, given.on or "local")
+    folder = begin_follow(given.recipe, read(given.recipe), given.folder, wishes)
     if given.detach:
-        from emkit.run.detached import detach
-
-        detach(folder)
+        detach_whole(folder)
         print(f"{folder.id} runs on by itself. Watch it: emkit watch {folder.id}")
         return 0
     with heard():
-        drive_follow(folder)
+        report = drive_follow(folder)
+    print(f"{len(report['done'])} items done." + (f" Lag: {report['lag_p50_s']:.1f} s (median)." if report["done"] else ""))
+    if anew := report["rewritten"]:
+        print(f"Written anew since they were done: {', '.join(anew)}. Do them again: --again")
     return 0

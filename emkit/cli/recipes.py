@@ -29,6 +29,7 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
     one.add_argument(
         "--table", type=Path, metavar="FOLDER", help="write the table of the sweep there: table.csv, table.md, plot.svg"
     )
+    add_place(one, "on")
     one.set_defaults(run=run)
 
 
@@ -47,7 +48,7 @@ def run(given: argparse.Namespace) -> int:
     if given.table and len(recipe.settings) == 1:
         raise ParameterError(f"--table: {given.recipe} sweeps nothing; needed: a list of values in [sweep].")
     if given.plan:
-        return _print_plan(recipe, overwrite=given.overwrite)
+        return _print_plan(recipe, overwrite=given.overwrite, on=given.on)
     if len(recipe.parts) > 1:
         return _run_workflow(given, recipe)
     from emkit.runs.standing import is_current, obstacle
@@ -56,13 +57,15 @@ def run(given: argparse.Namespace) -> int:
     if is_current(call):
         print(f"There already, made by this call from these inputs: {call.out}")
         return 0
-    return run_call(call, plan=False, overwrite=given.overwrite or not obstacle(call), as_json=False, detached=given.detach)
+    overwrite = given.overwrite or not obstacle(call)
+    return run_call(call, plan=False, overwrite=overwrite, as_json=False, detached=given.detach, on=given.on)
 
 
-def _print_plan(recipe: "Recipe", *, overwrite: bool) -> int:
+def _print_plan(recipe: "Recipe", *, overwrite: bool, on: str | None) -> int:
+    from emkit.run.place import Place
     from emkit.runs.workflows import plan, summed
 
-    planned = plan(recipe, overwrite=overwrite)
+    planned = plan(recipe, overwrite=overwrite, on=Place.parse(on or "local"))
     for one in planned:
         print(one if len(planned) > 1 else one.plan or one)
     if len(planned) > 1:
@@ -72,13 +75,13 @@ def _print_plan(recipe: "Recipe", *, overwrite: bool) -> int:
 
 
 def _run_workflow(given: argparse.Namespace, recipe: "Recipe") -> int:
-    from emkit.runs.workflows import begin_workflow, drive_workflow
+    from emkit.run.place import Place
+    from emkit.runs.workflows import begin_workflow, detach_whole, drive_workflow
 
-    folder = begin_workflow(given.recipe, recipe, overwrite=given.overwrite, table=given.table)
+    on = Place.parse(given.on or "local")
+    folder = begin_workflow(given.recipe, recipe, overwrite=given.overwrite, table=given.table, on=on)
     if given.detach:
-        from emkit.run.detached import detach
-
-        detach(folder)
+        detach_whole(folder)
         print(f"{folder.id} runs on by itself. Watch it: emkit watch {folder.id}")
         return 0
     try:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from emkit.cli.recipes import add_place
+from emkit.cli.recipes import add_place, tell_workflow
 
 if TYPE_CHECKING:
     from emkit.run.folder import RunFolder
@@ -117,6 +117,7 @@ def _told(folder: "RunFolder") -> int:
     said = folder.said()
     match said["state"]:
         case State.DONE:
+            tell_workflow(folder)
             print(f"Written: {folder.facts()['out'] or folder.path}")
             return 0
         case State.CANCELLED:

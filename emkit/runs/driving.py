@@ -35,6 +35,9 @@ def drive(folder: RunFolder, lock: int | None = None) -> Any:
 
 def place_anew(folder: RunFolder, on: Place) -> None:
     """A run that is to go on is to do so at another place; refused where it does not fit there."""
+    if folder.facts().get("kind") in (WORKFLOW, FOLLOW):
+        folder.note(on=str(on))
+        return
     (call,) = load(folder.recipe)
     move(folder, call, on)
 

@@ -9,7 +9,7 @@ so the follower may be killed at any moment, and the same words start it where i
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import median, quantiles
 from time import monotonic, time
@@ -24,6 +24,7 @@ from emkit.recipe import Recipe, parse
 from emkit.run.drive import opened
 from emkit.run.folder import RunFolder
 from emkit.run.output import remove
+from emkit.run.place import Place
 from emkit.run.plan import Plan
 from emkit.runs.arrivals import Arrival, Arrivals, is_item, look_of
 from emkit.runs.finding import all_runs
@@ -49,35 +50,49 @@ class Ended:
     at: float = 0.0
 
 
-def begin_follow(
-    file: Path, recipe: Recipe, source: Path, *, until: int | None, idle_s: float | None, settle_s: float, again: bool
-) -> RunFolder:
-    """The folder of the run that follows `source` by this recipe: the one that did before, or a new one.
+@dataclass(frozen=True)
+class Wishes:
+    """How to follow, and how long.
 
     `until`: end once so many items have ended; `idle_s`: once nothing has come for so long; `settle_s`: how long an item is
-    still before it is taken; `again`: do again what was written anew. Raises what refuses the recipe or the folder.
+    still before it is taken; `again`: do again what was written anew; `on`: where the steps run.
     """
+
+    until: int | None = None
+    idle_s: float | None = None
+    settle_s: float = 0.5
+    again: bool = False
+    on: str = "local"
+
+
+def begin_follow(file: Path, recipe: Recipe, source: Path, wishes: Wishes) -> RunFolder:
+    """The folder of the run that follows `source` by this recipe: the one that did before, or a new one.
+
+    Raises what refuses the recipe, the folder or the place.
+    """
+    Place.parse(wishes.on)
     _check(file, recipe, source)
     text, base = file.read_text(), str(file.absolute().parent)
     same = {"kind": FOLLOW, "base": base, "source": str(source.absolute())}
-    wishes = {"until": until, "idle_s": idle_s, "settle_s": settle_s, "again": again}
     for run in reversed(all_runs()):
         if run.facts().items() >= same.items() and run.recipe.read_text() == text:
-            run.note(**wishes)
+            run.note(**asdict(wishes))
             return run
-    facts = {"step": file.stem, "out": None, "plan": asdict(Plan(0)), "overwrite": again}
-    return RunFolder.new(text, {**facts, **same, **wishes})
+    facts = {"step": file.stem, "out": None, "plan": asdict(Plan(0)), "overwrite": wishes.again}
+    return RunFolder.new(text, {**facts, **same, **asdict(wishes)})
 
 
-def drive_follow(folder: RunFolder, lock: int | None = None) -> None:
-    """Follow until the wish is fulfilled. TaskError names the items that failed."""
+def drive_follow(folder: RunFolder, lock: int | None = None) -> dict[str, Any]:
+    """Follow until the wish is fulfilled; the report. TaskError names the items that failed."""
     with folder.driven(lock):
         follower = Follower(folder)
         follower.follow()
-        (folder.path / RESULT).write_text(json.dumps(follower.report(), indent=1))
+        report = follower.report()
+        (folder.path / RESULT).write_text(json.dumps(report, indent=1))
         if failed := [one for one in follower.ended.values() if one.state == "failed"]:
             told = "".join(f"\n  {one.item}: {one.error}" for one in failed)
             raise TaskError(f"{len(failed)} of {len(follower.ended)} items failed; each is tried again once it changes.{told}")
+    return report
 
 
 class Follower:
@@ -86,8 +101,8 @@ class Follower:
     def __init__(self, folder: RunFolder) -> None:
         facts = folder.facts()
         self.folder, self.text, self.base = folder, folder.recipe.read_text(), Path(facts["base"])
-        self.source, self.again = Path(facts["source"]), bool(facts["again"])
-        self.until, self.idle_s, self.settle_s = facts["until"], facts["idle_s"], float(facts["settle_s"])
+        self.source = Path(facts["source"])
+        self.wishes = Wishes(**{one.name: facts[one.name] for one in fields(Wishes)})
         self.where = f"{facts['step']}.toml"
         recipe = parse(self.text, self.base, self.where)
         self.pattern, self.folders = recipe.follow.pattern if recipe.follow else "*", _takes_folders(recipe)
@@ -100,7 +115,7 @@ class Follower:
     def follow(self) -> None:
         """Item by item, as they become complete."""
         last_s = monotonic()
-        with Arrivals(self.source, self.pattern, self.folders, self.settle_s) as arrivals, self.journal.open("a") as journal:
+        with Arrivals(self.source, self.pattern, self.folders, self.wishes.settle_s) as arrivals, self.journal.open("a") as journal:
             while True:
                 todo = [arrival for arrival in arrivals.settled() if self._is_new(arrival)]
                 self.backlog = len(todo)
@@ -124,7 +139,7 @@ class Follower:
         troubled = [f"{state} {', '.join(names[-3:])}" for state in ("failed", "rewritten") if (names := self._names(state))]
         note = ", ".join([f"backlog {self.backlog}", f"lag {self.lag_s:.1f} s", *troubled])
         done, seconds = self.earlier + self.done, monotonic() - self.began_s
-        return Tick("follow", done, self.until, "items", seconds, note, before=self.earlier)
+        return Tick("follow", done, self.wishes.until, "items", seconds, note, before=self.earlier)
 
     def report(self) -> dict[str, Any]:
         """What came of all items, as JSON: names, and the lag in seconds."""
@@ -138,10 +153,11 @@ class Follower:
 
     def _is_new(self, arrival: Arrival) -> bool:
         before = self.ended.get(arrival.path.name)
-        return before is None or before.seen != arrival.seen or (self.again and before.state == "rewritten")
+        return before is None or before.seen != arrival.seen or (self.wishes.again and before.state == "rewritten")
 
     def _is_enough(self, still_s: float) -> bool:
-        return (self.until is not None and len(self.ended) >= self.until) or (self.idle_s is not None and still_s >= self.idle_s)
+        until, idle_s = self.wishes.until, self.wishes.idle_s
+        return (until is not None and len(self.ended) >= until) or (idle_s is not None and still_s >= idle_s)
 
     def _ends(self, todo: list[Arrival]) -> Iterator[Ended]:
         """What comes of those that open, one by one."""
@@ -165,11 +181,11 @@ class Follower:
         None where the item changed meanwhile: its writer had only paused, and what was made of it is taken back.
         """
         name, first = arrival.path.name, recipe.parts[0].call
-        if first.out and first.out.exists() and not obstacle(first) and not is_current(first) and not self.again:
+        if first.out and first.out.exists() and not obstacle(first) and not is_current(first) and not self.wishes.again:
             return Ended(name, arrival.seen, "rewritten", f"{first.out} was made from what it was before", at=time())
         home = self.folder.path / "items" / name
         with heard_as(lambda _: self.tick()):
-            outcomes = list(run_parts(recipe.parts, home, overwrite=self.again).values())
+            outcomes = list(run_parts(recipe.parts, home, overwrite=self.wishes.again, on=Place.parse(self.wishes.on)).values())
         if failed := next((one for one in outcomes if one.error), None):
             return Ended(name, arrival.seen, "failed", failed.error, at=time())
         if not arrival.path.exists() or look_of(arrival.path) != arrival.seen:

@@ -16,9 +16,12 @@ from emkit.progress import Cancelled, Tick, cancelled, heard_as
 from emkit.provenance import RESULT
 from emkit.recipe import Part, Recipe, parse
 from emkit.records import read_record, record_of
+from emkit.run.detached import detach
 from emkit.run.drive import execute, result_json
 from emkit.run.folder import RunFolder
+from emkit.run.place import LOCAL, Place
 from emkit.run.plan import Plan
+from emkit.run.room import default_place, offer_of
 from emkit.run.step import plan_of
 from emkit.runs.standing import is_current, obstacle
 from emkit.runs.sweeping import Outcome, rows, write_table
@@ -52,14 +55,14 @@ def check(recipe: Recipe, *, overwrite: bool) -> None:
             raise PathError(f"{part.label}: out: {why}. Choose another name, or pass --overwrite to replace it.")
 
 
-def plan(recipe: Recipe, *, overwrite: bool) -> list[Planned]:
-    """What each part would need; nothing is written."""
+def plan(recipe: Recipe, *, overwrite: bool, on: Place = LOCAL) -> list[Planned]:
+    """What each part would need there; nothing is written."""
     check(recipe, overwrite=overwrite)
     planned: dict[str, Planned] = {}
     for part in recipe.parts:
         kept = all(planned[label].kept for label in part.reads) and is_current(part.call)
         there = all(planned[label].kept for label in part.reads) and all(path.exists() for _, path in part.call.paths(Reads))
-        planned[part.label] = Planned(part, kept, None if kept or not there else plan_of(part.call, overwrite=True))
+        planned[part.label] = Planned(part, kept, None if kept or not there else plan_of(part.call, overwrite=True, on=on))
     return list(planned.values())
 
 
@@ -70,13 +73,20 @@ def summed(planned: list[Planned]) -> Plan:
     return Plan(most, sum(one.disk_bytes for one in known), sum(one.seconds for one in known))
 
 
-def begin_workflow(file: Path, recipe: Recipe, *, overwrite: bool, table: Path | None) -> RunFolder:
-    """The folder of a run of this recipe, checked as a whole; `table`: a folder for the table of its sweep."""
-    planned = summed(plan(recipe, overwrite=overwrite))
+def begin_workflow(file: Path, recipe: Recipe, *, overwrite: bool, table: Path | None, on: Place) -> RunFolder:
+    """The folder of a run of this recipe, checked as a whole; `table`: a folder for that of its sweep; `on`: where parts run."""
+    planned = summed(plan(recipe, overwrite=overwrite, on=on))
     out = recipe.parts[-1].call.out if len(recipe.settings) == 1 else None
     facts = {"step": file.stem, "kind": WORKFLOW, "out": out and str(out), "plan": asdict(planned), "overwrite": overwrite}
-    places = {"base": str(file.absolute().parent), "table": table and str(table.absolute())}
+    places = {"base": str(file.absolute().parent), "table": table and str(table.absolute()), "on": str(on)}
     return RunFolder.new(file.read_text(), {**facts, **places})
+
+
+def detach_whole(folder: RunFolder) -> None:
+    """Leave a run of several parts to itself. A job cannot outlive its allocation: there the whole is a job of its own."""
+    if (place := default_place(detached=True)).kind == "slurm":
+        folder.note(place=str(place), offer=offer_of(place).facts())
+    detach(folder)
 
 
 def drive_workflow(folder: RunFolder, lock: int | None = None) -> list[Outcome]:
@@ -85,7 +95,8 @@ def drive_workflow(folder: RunFolder, lock: int | None = None) -> list[Outcome]:
     recipe = parse(folder.recipe.read_text(), Path(facts["base"]), f"{facts['step']}.toml")
     with folder.driven(lock):
         check(recipe, overwrite=facts["overwrite"])
-        outcomes = list(run_parts(recipe.parts, folder.path / "parts", overwrite=facts["overwrite"]).values())
+        on = Place.parse(facts["on"])
+        outcomes = list(run_parts(recipe.parts, folder.path / "parts", overwrite=facts["overwrite"], on=on).values())
         (folder.path / RESULT).write_text(json.dumps([one.facts() for one in outcomes], indent=1))
         if len(recipe.settings) > 1:
             found = rows(recipe, {one.part.label: one for one in outcomes})
@@ -99,7 +110,7 @@ def drive_workflow(folder: RunFolder, lock: int | None = None) -> list[Outcome]:
     return outcomes
 
 
-def run_parts(parts: tuple[Part, ...], home: Path, *, overwrite: bool) -> Mapping[str, Outcome]:
+def run_parts(parts: tuple[Part, ...], home: Path, *, overwrite: bool, on: Place) -> Mapping[str, Outcome]:
     """What came of each part, by its label, in their order. The folders of their runs are made in `home`."""
     outcomes: dict[str, Outcome] = {}
     for number, part in enumerate(parts, 1):
@@ -114,19 +125,19 @@ def run_parts(parts: tuple[Part, ...], home: Path, *, overwrite: bool) -> Mappin
             continue
         try:
             with heard_as(named):
-                outcomes[part.label] = run_part(part, home, overwrite=overwrite)
+                outcomes[part.label] = run_part(part, home, overwrite=overwrite, on=on)
         except EmkitError as refused:
             outcomes[part.label] = Outcome(part, error=str(refused))
     return outcomes
 
 
-def run_part(part: Part, home: Path, *, overwrite: bool) -> Outcome:
+def run_part(part: Part, home: Path, *, overwrite: bool, on: Place) -> Outcome:
     """Do one part, or keep what stands there."""
     if kept := is_current(part.call):
         result, began_s = None, 0.0
     else:
         began_s = monotonic()
-        result = execute(part.call, overwrite=overwrite or not obstacle(part.call), home=home)
+        result = execute(part.call, overwrite=overwrite or not obstacle(part.call), on=on, home=home)
     if (out := part.call.out) is None:
         return Outcome(part, json.loads(result_json(part.call, result)), monotonic() - began_s)
     return Outcome(part, json.loads((record_of(out) / RESULT).read_text()), read_record(out).seconds, kept)
