@@ -69,7 +69,7 @@ class Reader:
             try:
                 self.made[name] = list(self._parts(name, one))
             except EmkitError as refused:
-                raise type(refused)(f"step {name!r}: {refused}" if len(self.steps) > 1 else str(refused)) from None
+                raise type(refused)(f"step {name!r}: {refused}" if isinstance(self.file, Several) else str(refused)) from None
         parts = tuple(part for parts in self.made.values() for part in parts)
         _check_apart(parts)
         table = self.file.table
@@ -140,7 +140,7 @@ class Reader:
             if kind is None:
                 raise ParameterError(f"{p.name}: {word} writes nothing; give that step an out.")
             if kind != needed and not ({kind, needed} <= set(FOLDERS) and "folder" in (kind, needed)):
-                raise ParameterError(f"{p.name}: {word} writes a {kind}; needed: a {needed}.")
+                raise ParameterError(f"{p.name}: {word} is written as {kind}; needed: {needed}.")
 
     def _placed(self, call: Call, setting: Setting) -> Call:
         """Paths start at the base; what is written bears the setting in its name, or that of the item."""
