@@ -32,7 +32,7 @@ pattern = "*.tif"
 
 
 def feed(sections: Sequence[Path], into: Path, every_s: float, *, pieces: int = 1, seed: int | None = None) -> dict[str, float]:
-    """Write the sections one after another, as a microscope does: each in pieces under its final name. When each was whole, by name.
+    """Write the sections one after another, each in pieces under its final name; when each was whole, by name.
 
     `seed`: in an order shuffled by it.
     """
