@@ -32,7 +32,7 @@ class Origin:
         """Size and time, or what became of it."""
         if self.standing == "missing":
             return "missing"
-        size = in_words(self.size_bytes)
+        size = in_words(self.size_bytes) if self.size_bytes >= 1e5 else f"{self.size_bytes / 1e3:,.1f} kB"
         return (
             f"changed since, {size}"
             if self.standing == "changed since"

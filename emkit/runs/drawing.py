@@ -24,6 +24,7 @@ rect { fill: #eef4fc; stroke: #3b6fb6; stroke-width: 1.2 }
 .missing rect { fill: #fdf0ef; stroke: #b3382c; stroke-dasharray: 5 4 }
 .changed .more { fill: #9a5b00 }
 .missing .more { fill: #b3382c }
+circle { fill: #627d98 }
 path { fill: none; stroke: #627d98; stroke-width: 1.5 }
 """
 
@@ -60,11 +61,11 @@ def drawn(origin: Origin) -> str:
 
 
 def _rows(origin: Origin) -> dict[str, int]:
-    """The row of each thing by its path: raw ones at the top, each below all that it was made from."""
+    """The row of each thing by its path: raw ones at the top, each below all that it was made from, or nothing."""
     found: dict[str, int] = {}
 
     def visit(one: Origin) -> int:
-        row = max((visit(source) + 1 for source in one.sources.values()), default=0)
+        row = max((visit(source) + 1 for source in one.sources.values()), default=int(bool(one.step)))
         found[str(one.path)] = max(row, found.get(str(one.path), 0))
         return found[str(one.path)]
 
@@ -97,7 +98,7 @@ def _label(origin: Origin, below: Mapping[str, str]) -> tuple[tuple[str, str], .
     if not origin.step:
         return ()
     settings = textwrap.wrap(origin.settings, LABEL_LETTERS, max_lines=4, placeholder=" …")
-    software = textwrap.wrap(origin.software(below), LABEL_LETTERS, max_lines=3, placeholder=" …")
+    software = textwrap.wrap(origin.software(below), LABEL_LETTERS, max_lines=5, placeholder=" …")
     return ("step", origin.step), *(("set", line) for line in settings), *(("more", line) for line in software)
 
 
@@ -118,6 +119,7 @@ def _arrows(spot: Spot, spots: dict[str, Spot], tops: list[float]) -> list[str]:
         parts.append(
             f'<path d="M{one.x:.0f} {start:.0f}C{one.x:.0f} {meet:.0f} {spot.x:.0f} {start:.0f} {spot.x:.0f} {meet:.0f}"/>'
         )
+    parts += [] if parts else [f'<circle cx="{spot.x:.0f}" cy="{meet:.0f}" r="3.5"/>']
     parts.append(f'<path d="M{spot.x:.0f} {meet:.0f}V{top:.0f}" marker-end="url(#tip)"/>')
     first = meet + ABOVE / 2 + 10
     for k, (kind, text) in enumerate(spot.label):

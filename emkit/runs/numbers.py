@@ -45,8 +45,9 @@ class Largest:
     def see(self, one: NDArray[Any], other: NDArray[Any]) -> None:
         """Two arrays of one shape and type. Not a number equals itself alone."""
         if one.dtype.kind == "f":
-            both = np.isnan(one) & np.isnan(other)
-            apart = np.where(both | (one == other), 0, np.abs(one - other))
+            equal = (one == other) | (np.isnan(one) & np.isnan(other))
+            with np.errstate(invalid="ignore"):
+                apart = np.where(equal, 0, np.abs(one - other))
             apart[np.isnan(apart)] = np.inf
         else:  # the difference of signed integers may not fit into their type, that of the larger and the smaller does unsigned
             unsigned = np.dtype(f"u{one.dtype.itemsize}")
