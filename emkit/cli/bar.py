@@ -27,7 +27,7 @@ def bar(headline: str = "") -> Iterator[Listener]:
             if tick.what not in stages:
                 stages[tick.what] = progress.add_task(tick.what, said="")
             # the numbers are the tick's: a bar that has only just been opened knows no rate
-            said = str(tick).removeprefix(f"{tick.what}: ")
+            said = str(tick).removeprefix(f"{tick.what}: ") if tick.unit else ""  # a run that waits has nothing to count
             progress.update(stages[tick.what], total=tick.total, completed=tick.done, said=said, refresh=True)
 
         yield hear

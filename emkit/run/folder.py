@@ -190,7 +190,7 @@ class RunFolder:
             return [], 0
         whole = text[: text.rfind(b"\n") + 1]
         newest = {line.partition(b', "done": ')[0]: line for line in whole.splitlines()}
-        return [Tick(**json.loads(line)) for line in newest.values()], len(whole)
+        return list(_ticks(b"\n".join(newest.values()))), len(whole)
 
     def last_event(self) -> Tick | None:
         """The newest progress that was told, found from the end: as fast after 10⁵ lines as after one."""
