@@ -115,8 +115,9 @@ def execute(
         began = datetime.now(UTC)
         result, used = _drive(body, journal, built, there, folder.path / "workers")
         ended = began + timedelta(seconds=used.seconds)  # clocks are set back
-        run = Run(began, ended, f"planned: {planned}; used: {used}", folder.id, machine(planned.workers))
-        folder.note(used=asdict(used))
+        where = machine() | {name: str(fact) for name, fact in there.facts().items()}
+        run = Run(began, ended, f"planned: {planned}; used: {used}", folder.id, where)
+        folder.note(used=asdict(used), machine=where)
         (folder.path / RESULT).write_bytes(told := result_json(call, result))
         if call.out and built:
             if built.is_dir():

@@ -16,13 +16,12 @@ def cores() -> int:
     return min(bound, _number("SLURM_CPUS_ON_NODE") or bound)
 
 
-def machine(workers: int) -> dict[str, str]:
-    """What bytes may depend on beside inputs, parameters and versions, and how the work was shared; as the record tells it."""
+def machine() -> dict[str, str]:
+    """What bytes may depend on beside inputs, parameters, versions and threads: the kind of CPU; and the name of the host."""
     cpuinfo = Path("/proc/cpuinfo").read_text()
     names = (re.search(rf"^{key}\s*: (.+)$", cpuinfo, re.M) for key in ("model name", "Model", "cpu"))  # x86, ARM, POWER
     cpu = next((found[1] for found in names if found), platform.machine())
-    threads = max(1, cores() // max(1, workers))
-    return {"host": platform.node(), "cpu": cpu, "workers": str(workers), "threads per worker": str(threads)}
+    return {"host": platform.node(), "cpu": cpu}
 
 
 def memory_left() -> int:

@@ -17,7 +17,7 @@ from emkit.runs.repairing import REPAIR
 SHOWN = 12  # characters of a digest
 SHOWN_LINES = 20  # of a kind
 UNKNOWN = "not recorded"
-MACHINE = ("cpu", "workers", "threads per worker")
+MACHINE = ("cpu", "place", "workers", "threads")
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def _why(out: Path | None) -> str:
     """What a difference could come from."""
     if out is None:
         return "Its metadata is damaged, so that nobody knows by which versions it was made."
-    record, now = read_record(out), {**versions(), "cpu": machine(1)["cpu"]}
+    record, now = read_record(out), {**versions(), "cpu": machine()["cpu"]}
     then = {**record.versions, "cpu": record.machine.get("cpu")}
     differing = [f"{name} {then[name]} then, {now.get(name)} now" for name in then if then[name] != now.get(name)]
     if differing:

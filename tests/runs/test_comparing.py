@@ -6,9 +6,11 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tifffile import imwrite
 
 import emkit
@@ -96,7 +98,7 @@ def test_a_rerun_tells_by_how_much_values_differ(tmp_path: Path, capsys: pytest.
         (np.array([1.0, np.inf]), np.array([np.nan, np.inf]), np.inf, 1),
     ],
 )
-def test_the_largest_difference(one: np.ndarray, other: np.ndarray, most: float, differing: int) -> None:  # type: ignore[type-arg]
+def test_the_largest_difference(one: NDArray[Any], other: NDArray[Any], most: float, differing: int) -> None:
     found = Largest()
     found.see(one, other)
     found.see(one, one)

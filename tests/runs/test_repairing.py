@@ -163,7 +163,7 @@ def test_a_repair_that_is_cancelled_goes_on(copy_of: Copy) -> None:
     run = find_run(str(out))
     assert run.state is State.CANCELLED and contents(out) == damaged
     drive(run)
-    assert run.state is State.DONE and verify(out).whole and not list(out.parent.glob("*unfinished*"))
+    assert run.said()["state"] == State.DONE and verify(out).whole and not list(out.parent.glob("*unfinished*"))
 
 
 def test_a_repair_that_is_killed_goes_on(copy_of: Copy, made: Made) -> None:

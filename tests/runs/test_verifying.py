@@ -16,7 +16,7 @@ from tests.runs.damage import DAMAGES, cases, delete, flip, truncate
 
 Copy = Callable[[str], Path]
 SAMPLE = 60
-HOW = {flip: "damaged", truncate: "damaged", delete: "missing"}
+HOW: dict[Callable[[Path], None], str] = {flip: "damaged", truncate: "damaged", delete: "missing"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
