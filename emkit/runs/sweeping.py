@@ -113,16 +113,18 @@ def cells(row: Row, recipe: Recipe) -> list[str]:
     """The words of a row, under these heads; a number that is not there is empty."""
     numbers = [row.seconds, *([row.error, row.accumulated] if recipe.table.error else [])]
     told = ["" if value is None else f"{value:.4g}" for value in numbers]
-    return [*map(in_word, row.setting.values()), *told, row.failed.partition("\n")[0] or "done"]
+    return [*map(in_word, row.setting.values()), *told, f"failed: {row.failed}" if row.failed else "done"]
 
 
 def as_text(found: list[Row], recipe: Recipe) -> str:
-    """The table in Markdown, aligned, so that it reads as well on a terminal."""
+    """The table in Markdown, aligned, so that it reads as well on a terminal; why settings failed stands below it."""
     table = [columns(recipe), *(cells(row, recipe) for row in found)]
-    table = [[word.replace("|", "/") for word in line] for line in table]
+    table = [[*(word.replace("|", "/") for word in words), state.partition(":")[0]] for *words, state in table]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     head, *body = ["| " + " | ".join(word.ljust(n) for word, n in zip(line, widths, strict=True)) + " |" for line in table]
-    return "\n".join([head, "|" + "|".join("-" * (n + 2) for n in widths) + "|", *body])
+    settings = ((", ".join(f"{name}={in_word(value)}" for name, value in row.setting.items()), row.failed) for row in found)
+    failed = [f"\n{setting} failed: {why}" for setting, why in settings if why]
+    return "\n".join([head, "|" + "|".join("-" * (n + 2) for n in widths) + "|", *body, *failed])
 
 
 def write_table(found: list[Row], recipe: Recipe, folder: Path) -> None:
