@@ -78,6 +78,11 @@ class Attached:
     folder: RunFolder
 
     @property
+    def was_kept(self) -> bool:
+        """Whether it was left to itself before: then it is to be so again."""
+        return self.folder.log.exists()
+
+    @property
     def took_s(self) -> float:
         return float(self.folder.facts()["used"]["seconds"])
 

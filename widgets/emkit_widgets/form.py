@@ -86,11 +86,14 @@ class StepForm(Follower):
         if self.running or (found := attach.run_of(call)) is None:
             return
         state, others = found.folder.state, attach.differences(call, found.call)
+        if state is not State.DONE:
+            self.keep.value = found.was_kept
         if attach.is_running(found.folder):
             self.follow(found if others else Attached(call, found.folder))
             self.message.value = messages.found_message(found.folder, others)
         elif state is State.DONE and not others and found.call.out and found.call.out.exists():
             self.see_through(Attached(call, found.folder))
+            self.message.value = messages.earlier_message(found.folder) + self.message.value
         elif state in attach.RESUMABLE:
             self.offer(found)
             self.message.value = messages.left_message(found.folder, others)

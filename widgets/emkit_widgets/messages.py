@@ -52,15 +52,19 @@ def kept_message(folder: RunFolder) -> str:
 
 def found_message(folder: RunFolder, others: Sequence[str]) -> str:
     """Under the bar of a run that wrote this output before anybody looked; `others`: its settings that the form's are not."""
-    return note_message(f"{folder.id} writes this output.{_unlike(others)} In a terminal: emkit watch {folder.id}")
+    return note_message(f"A run that was begun before writes this output.{_unlike(others)} In a terminal: emkit watch {folder.id}")
+
+
+def earlier_message(folder: RunFolder) -> str:
+    """Above the result of a run that had ended before anybody looked."""
+    return note_message(f"Made with these settings on {_when(folder)}; shown as it stands.")
 
 
 def left_message(folder: RunFolder, others: Sequence[str]) -> str:
     """Of a run onto this output that has not come to its end, and that nobody drives."""
     said = folder.said()
     how = {State.FAILED: "failed", State.CANCELLED: "was cancelled"}.get(said["state"], "was interrupted")
-    when = f"{datetime.fromtimestamp(said['at']):%Y-%m-%d %H:%M}"
-    told = note_message(f"{folder.id} {how} on {when}. Resume goes on from there." + _unlike(others))
+    told = note_message(f"{folder.id} {how} on {_when(folder)}. Resume goes on from there." + _unlike(others))
     return told + refusal_message(TaskError(said["message"])) if said["state"] == State.FAILED else told
 
 
@@ -87,6 +91,10 @@ def fault_message(fault: BaseException) -> str:
     """An error that no step foresaw: its words, and for a report of it the whole traceback, folded."""
     head = html.escape(f"The step stopped at an error it does not know: {type(fault).__name__}: {fault}")
     return f'<p class="emkit-wrong">{head}</p>' + _folded("For a report", "".join(traceback.format_exception(fault)))
+
+
+def _when(folder: RunFolder) -> str:
+    return f"{datetime.fromtimestamp(folder.said()['at']):%Y-%m-%d %H:%M}"
 
 
 def _folded(summary: str, text: str) -> str:

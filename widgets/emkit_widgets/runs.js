@@ -36,7 +36,7 @@ function table(box, runs, selected, choose) {
     make("td", row, run.step);
     make("td", row, run.out.split("/").pop() || "–", { title: run.out });
     make("td", row, moment(run.began_at));
-    const progress = make("td", row, undefined, { class: "progress" });
+    const progress = make("td", row, undefined, { class: "far" });
     if (RUNNING.includes(run.state)) {
       bar(progress, run.done, `Progress of ${run.id}`);
       make("small", progress, run.progress);

@@ -27,7 +27,8 @@ LOG_BYTES, LOG_LINES = 16_384, 60
 
 
 class RunsPanel(anywidget.AnyWidget):
-    """My newest runs; `selected` is the id of the one that is shown in full, and follows clicks and arrow keys.
+    """My newest runs; `selected` is the id of the one that is shown in full, and follows clicks and arrow keys. While it is
+    the newest, the next one takes its place.
 
         from emkit_widgets.runs import RunsPanel
 
@@ -54,9 +55,10 @@ class RunsPanel(anywidget.AnyWidget):
         """Show how the runs stand now; what has not changed is not sent."""
         glances = self._glances.newest(MOST)
         known = {glance.id: glance for glance in glances}
+        followed = not self.runs or self.selected == self.runs[0]["id"]
         with self.hold_sync():
             self.runs = [_row(glance) for glance in glances]
-            if self.selected not in known:
+            if followed or self.selected not in known:
                 self.selected = glances[0].id if glances else ""
             self.shown = _in_full(known[self.selected]) if self.selected else {}
 
