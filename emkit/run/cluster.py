@@ -207,6 +207,7 @@ class Jobs(Dask):
 
     def __enter__(self) -> Self:
         dask.config.set({"distributed.deploy.lost-worker-timeout": "1s"})  # before a job counts as gone
+        self.log.mkdir(exist_ok=True)
         self.cluster = self._cluster()
         self._correct()
         self.client = Client(self.cluster, timeout=CONNECT_S, set_as_default=False)
@@ -257,13 +258,13 @@ class Jobs(Dask):
             extra.append(f"--gpus={resources.gpus}")
         if resources.memory_mb is None:
             skipped.append("#SBATCH --mem=")
-        walltime, life = "1:00:00", []
+        walltime, more = "1:00:00", ["--no-dashboard"]
         if self.runtime_s is None:
             skipped.append("#SBATCH -t ")
         else:
             shortest, stagger = _lifetime_s(self.runtime_s)
             walltime = f"{int(self.runtime_s) // 60}:{int(self.runtime_s) % 60:02}"
-            life = ["--lifetime", f"{shortest + stagger:.0f}s", "--lifetime-stagger", f"{stagger:.0f}s"]
+            more += ["--lifetime", f"{shortest + stagger:.0f}s", "--lifetime-stagger", f"{stagger:.0f}s"]
         return SLURMCluster(
             cores=resources.cpus or 1,
             processes=1,
@@ -275,7 +276,7 @@ class Jobs(Dask):
             job_extra_directives=extra,
             job_directives_skip=skipped,
             job_script_prologue=[self.offer.prologue],
-            worker_extra_args=life,
+            worker_extra_args=more,
             log_directory=str(self.log),
             shared_temp_directory=str(self.log),
             security=Security.temporary(),  # or anybody on the network could give it work

@@ -51,7 +51,7 @@ def begin(call: Call, *, overwrite: bool, on: Place | None = None, home: Path | 
         there = placed(planned, on or default_place(detached=True))
         gate(there.plan, call.out)
         folder = RunFolder.make(call, there.plan, overwrite=overwrite, home=home)
-        folder.note(**there.facts())
+        folder.note(**there.facts(), **there.requests())
         return folder
 
 
@@ -61,7 +61,7 @@ def move(folder: RunFolder, call: Call, on: Place) -> None:
     with closing(body):
         there = placed(planned, on)
         gate(there.plan, None)
-        folder.note(**there.facts())
+        folder.note(**there.facts(), **there.requests())
 
 
 def execute(
@@ -86,7 +86,8 @@ def execute(
         return _returned(call, folder)
     call.check(overwrite=overwrite)
     body, planned = opened(call, _built(call).values)
-    offer = Offer.of_facts(folder.facts()["offer"]) if folder and job else None
+    facts = folder.facts() if folder and job else {}
+    offer = Offer.of_facts(facts["worker_offer"] or facts["offer"]) if facts else None
     there = placed(mending.reduced(planned) if mending else planned, chosen, offer, driver=bool(job))
     gate(planned := there.plan, call.out)
     with ExitStack() as stack:

@@ -85,8 +85,17 @@ class Placed:
 
     def facts(self) -> dict[str, Any]:
         """What the run's folder tells of it."""
-        shared = {"place": str(self.place), "workers": self.plan.workers, "threads": self.room.threads_of(self.plan.workers)}
-        return {**shared, "offer": self.offer and self.offer.facts()}
+        return {"place": str(self.place), "workers": self.plan.workers, "threads": self.room.threads_of(self.plan.workers)}
+
+    def requests(self) -> dict[str, Any]:
+        """What is asked for of a scheduler, as JSON: `offer` is for the run's own job, `worker_offer` for those of its workers."""
+        if not self.offer:
+            return {"offer": None, "worker_offer": None}
+        if not self.place.count:
+            resources = self.offer.resources if self.place.name else _asked(self.offer.resources, self.plan)
+            return {"offer": replace(self.offer, resources=resources).facts(), "worker_offer": None}
+        driver = _asked(self.offer.resources, replace(self.plan, workers=1)).model_copy(update={"gpus": 0})
+        return {"offer": replace(self.offer, resources=driver).facts(), "worker_offer": self.offer.facts()}
 
     def executor(self, log: Path) -> Executor:
         """The hands that do the tasks, in the process that drives the run: of a job that is its own. `log`: for what jobs say."""
@@ -115,8 +124,6 @@ def placed(plan: Plan, place: Place, offer: Offer | None = None, *, driver: bool
         here = Room("its job", cores(), cores(), memory_left())
         found = replace(found, memory_bytes=memory_left()) if found.apart else here
     fitted, lacking = found.takes(plan), found.lacks(plan)
-    if offer and not place.name and not driver:
-        offer = replace(offer, resources=_asked(offer.resources, fitted))
     words = told(plan, fitted, place, found)
     return Placed(place, found, replace(fitted, where=words, lacking=lacking and f"{lacking} {_nearest(plan, place)}"), offer)
 
