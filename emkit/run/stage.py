@@ -8,11 +8,12 @@ how many at once, and its result must not depend on it.
 
 import json
 import os
-from collections.abc import Callable, Generator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Generic, TypeVar, get_type_hints
+from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints
 
 from emkit.errors import EmkitError, TaskError
 from emkit.progress import track
@@ -21,9 +22,13 @@ from emkit.run.disk import NO_SPACE
 from emkit.run.executor import TRIES, Executor, outcomes
 from emkit.run.worker import Done, Failed
 
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
 T = TypeVar("T")
 SHOWN = 5
 HOPELESS = 20  # failed tasks, before the rest is not even tried
+RESULT, END = ', "result": ', "}\n"  # of a line: no name can hold the first, its quotes would be escaped
 
 
 @dataclass(frozen=True)
@@ -36,10 +41,28 @@ class Stage(Generic[T]):
 
 def stage(
     name: str, work: Callable[..., T], tasks: Mapping[str, tuple[Any, ...]], unit: str = "tasks"
-) -> Generator[Stage[T], Any, dict[str, T]]:
+) -> Generator[Stage[T], Any, Mapping[str, T]]:
     """In a step: `found = yield from stage("match", match_pair, {key: arguments}, "pairs")`. Key to result, in the order given."""
-    done: dict[str, T] = yield Stage(name, work, tasks, unit)
+    done: Mapping[str, T] = yield Stage(name, work, tasks, unit)
     return done
+
+
+class Results(Mapping[str, T]):
+    """What the tasks of a stage returned, in their order; each is made of its text when it is asked for: most never are."""
+
+    def __init__(self, tasks: Collection[str], texts: Mapping[str, str], adapter: "TypeAdapter[T]") -> None:
+        self.tasks, self.texts, self.adapter = tasks, texts, adapter
+
+    def __getitem__(self, key: str) -> T:
+        if key not in self.tasks:
+            raise KeyError(key)
+        return self.adapter.validate_python(json.loads(self.texts[key]))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tasks)
+
+    def __len__(self) -> int:
+        return len(self.tasks)
 
 
 class Journal:
@@ -54,7 +77,8 @@ class Journal:
     def __init__(self, file: IO[str], identity: str, built: Path | None = None) -> None:
         file.seek(0)
         self.file, self.built = file, built
-        self.found: dict[tuple[str, str], Any] = {}
+        # by stage and task the result as it stands in the file: as text it takes a third of the memory
+        self.found: defaultdict[str, dict[str, str]] = defaultdict(dict)
         self.asked: list[Stage[Any]] = []
         self.resumed = file.readline() == identity + "\n"
         if not self.resumed:
@@ -66,19 +90,20 @@ class Journal:
         for line in file:
             if (told := _read(line)) is None:
                 break
-            self.found[told["stage"], told["task"]] = told["result"]
+            self.found[told["stage"]][told["task"]] = line.partition(RESULT)[2][: -len(END)]
             whole += len(line)
         file.truncate(whole)
         file.seek(0, os.SEEK_END)
 
-    def execute(self, asked: Stage[Any], hands: Executor) -> dict[str, Any]:
+    def execute(self, asked: Stage[T], hands: Executor) -> Mapping[str, T]:
         """Do what is missing; the results of all tasks, in their order. If one fails, the others are done before it raises."""
         from pydantic import TypeAdapter
 
-        adapter: TypeAdapter[Any] = TypeAdapter(get_type_hints(asked.work, include_extras=True)["return"])
+        adapter: TypeAdapter[T] = TypeAdapter(get_type_hints(asked.work, include_extras=True)["return"])
         self.asked.append(asked)
         built = self.built if writes(asked) else None
-        missing = {key: arguments for key, arguments in asked.tasks.items() if not self._is_done(asked.name, key, built)}
+        mine = self.found[asked.name]
+        missing = {key: arguments for key, arguments in asked.tasks.items() if not _is_done(mine.get(key), built)}
         failed: list[Failed] = []
 
         def kept(found: Generator[Done | Failed, None, None]) -> Generator[None, None, None]:
@@ -89,8 +114,8 @@ class Journal:
                     if len(failed) == HOPELESS or _is_full(outcome):
                         return
                 else:
-                    plain = self.found[asked.name, outcome.key] = adapter.dump_python(outcome.result, mode="json")
-                    self.file.write(_line(asked.name, outcome.key, plain))
+                    text = mine[outcome.key] = json.dumps(adapter.dump_python(outcome.result, mode="json"))
+                    self.file.write(_line(asked.name, outcome.key, text))
                     self.file.flush()
                 yield
 
@@ -101,24 +126,23 @@ class Journal:
         if failed:
             raise _refusal(asked, failed)
         if self.built and writes(asked):  # what a worker elsewhere has just written may show late
-            await_files(*(self.built / name for key in missing for name in self.found[asked.name, key]["files"]))
-        return {key: adapter.validate_python(self.found[asked.name, key]) for key in asked.tasks}
+            await_files(*(self.built / name for key in missing for name in json.loads(mine[key])["files"]))
+        return Results(asked.tasks, mine, adapter)
 
     def lines(self) -> str:
         """What every task that was asked for returned: the same text whoever did them, and in which order."""
         tasks = ((asked.name, key) for asked in self.asked for key in asked.tasks)
-        return "".join(_line(name, key, self.found[name, key]) for name, key in tasks)
+        return "".join(_line(name, key, self.found[name][key]) for name, key in tasks)
 
     def digests(self) -> dict[str, str]:
         """The files that tasks have finished, by their names in the output."""
-        results = (self.found[asked.name, key] for asked in self.asked if writes(asked) for key in asked.tasks)
+        results = (json.loads(self.found[asked.name][key]) for asked in self.asked if writes(asked) for key in asked.tasks)
         return {name: value for result in results for name, value in result["files"].items() if value}
 
-    def _is_done(self, stage: str, key: str, built: Path | None) -> bool:
-        """A line is not enough where a file that it tells of is gone."""
-        if (result := self.found.get((stage, key), self)) is self:
-            return False
-        return not built or all(os.path.exists(f"{built}/{name}") for name in result["files"])
+
+def _is_done(result: str | None, built: Path | None) -> bool:
+    """A line is not enough where a file that it tells of is gone."""
+    return result is not None and (not built or all(os.path.exists(f"{built}/{name}") for name in json.loads(result)["files"]))
 
 
 def writes(asked: Stage[Any]) -> bool:
@@ -126,8 +150,8 @@ def writes(asked: Stage[Any]) -> bool:
     return get_type_hints(asked.work)["return"] is Written
 
 
-def _line(stage: str, task: str, result: Any) -> str:
-    return json.dumps({"stage": stage, "task": task, "result": result}) + "\n"
+def _line(stage: str, task: str, result: str) -> str:
+    return f'{{"stage": {json.dumps(stage)}, "task": {json.dumps(task)}{RESULT}{result}{END}'
 
 
 def _read(line: str) -> dict[str, Any] | None:
