@@ -1,7 +1,6 @@
 """`emkit view`: look at a volume in the browser, from a plain terminal."""
 
 import argparse
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,8 @@ def add(commands: "Subcommands") -> None:
 
 
 def view(given: argparse.Namespace) -> int:
+    import asyncio
+
     from emkit.server.alone import serving
 
     async def serve() -> None:
