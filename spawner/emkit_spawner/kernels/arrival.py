@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from emkit_jobs.scheduler import Scheduler, State, Status
+from emkit_jobs.scheduler import Jobs, Scheduler, State, Status
 from tornado import web
 
 from emkit_spawner.kernels import story
@@ -23,11 +23,11 @@ class KernelNotStarted(web.HTTPError):
         return str(self.log_message)
 
 
-async def look(jobs: Scheduler, job_id: str) -> Status:
+async def look(jobs: Jobs, job_id: str) -> Status:
     return (await jobs.query_many([job_id]))[job_id]
 
 
-async def explain(jobs: Scheduler, job_id: str, what: str) -> str:
+async def explain(jobs: Jobs, job_id: str, what: str) -> str:
     """`what` has happened, with the scheduler's reason and the end of the job's log."""
     return f"{what} {await jobs.explain(job_id)}"
 
