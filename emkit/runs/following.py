@@ -1,8 +1,7 @@
 """A recipe for each item of a folder that somebody else fills, as soon as it is complete; as one run.
 
 An item is complete when it has been still for a while and opens: the step's own look at the headers succeeds, and of an image
-the pixels can be read. What does not open is tried again until it does, or has been still for GIVE_UP_S. What is done is told
-by the outputs with their records, and for speed by `items.jsonl` in the folder of the run, a line for each item that ended;
+the pixels can be read. What does not open is tried again until it does, or has been still for long. What is done is told by the outputs with their records, and for speed by `items.jsonl` in the folder of the run, a line for each item that ended;
 so the follower may be killed at any moment, and the same words start it where it was.
 """
 
@@ -33,7 +32,7 @@ from emkit.runs.sweeping import Outcome
 from emkit.runs.workflows import run_parts
 
 FOLLOW = "follow"
-GIVE_UP_S = 10.0  # a writer may pause; what does not open after that is broken until it changes
+GIVE_UP = 20  # times the settle time: a writer may pause; what does not open after that is broken until it changes
 TRY_AGAIN_S = 1.0
 State = Literal["done", "failed", "rewritten"]
 
@@ -172,7 +171,7 @@ class Follower:
                 else:
                     if ended := self._do(arrival, recipe):
                         yield ended
-            elif monotonic() - arrival.since_s >= GIVE_UP_S:
+            elif monotonic() - arrival.since_s >= GIVE_UP * self.wishes.settle_s:
                 yield Ended(arrival.path.name, arrival.seen, "failed", why, at=time())
 
     def _do(self, arrival: Arrival, recipe: Recipe) -> Ended | None:
@@ -224,13 +223,9 @@ def _check(file: Path, recipe: Recipe, source: Path) -> None:
 
 def _takes_folders(recipe: Recipe) -> bool:
     """Whether the followed parameter takes folders."""
-    argument = recipe.follow.argument.rpartition(".")[2] if recipe.follow else ""
-    step = recipe.follow.argument.rpartition(".")[0] if recipe.follow else ""
+    step, _, argument = (recipe.follow.argument if recipe.follow else "").rpartition(".")
     call = next(part.call for part in recipe.parts if part.name == step or not step)
-    role = next(p.role for p in parameters(call.function) if p.name == argument)
-    if not isinstance(role, Reads):
-        raise ParameterError(f"follow: {argument} reads no file; needed: a parameter that names an input.")
-    return role.kind not in FILES
+    return any(p.name == argument and isinstance(p.role, Reads) and p.role.kind not in FILES for p in parameters(call.function))
 
 
 def _check_open(recipe: Recipe) -> None:
