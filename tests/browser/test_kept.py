@@ -19,7 +19,7 @@ PANEL = "from emkit_widgets.runs import RunsPanel\n\npanel = RunsPanel()\npanel"
 
 def test_it_goes_on_without_tab_and_kernel_and_its_result_appears(lab: Lab, page: Page, watch: Watch) -> None:
     page.set_viewport_size({"width": 1400, "height": 1800})
-    lab.open(page, lab.write("kept.ipynb", MADE.format(out="kept", sections=40) + "form", VIEW, PANEL))
+    lab.open(page, lab.write("kept.ipynb", MADE.format(out="kept", sections=20) + "form", VIEW, PANEL))
     lab.run(page)
     form, panel = page.locator(".emkit-form"), page.locator(".emkit-runs")
     form.get_by_role("checkbox", name="Keep running").check()
@@ -38,7 +38,7 @@ def test_it_goes_on_without_tab_and_kernel_and_its_result_appears(lab: Lab, page
     expect(form.get_by_text("sections/s")).to_be_visible(timeout=60_000)
     os.kill(driver, signal.SIGCONT)
     expect(form.get_by_text("Done in")).to_be_visible(timeout=120_000)
-    expect(page.get_by_text("seen: 40 sections")).to_be_visible()
+    expect(page.get_by_text("seen: 20 sections")).to_be_visible()
     expect(panel.get_by_role("row", name="done make_phantom kept")).to_be_visible(timeout=60_000)
     assert watch.errors == []
     lab.shut(page)
