@@ -1,8 +1,9 @@
 """A recipe for each item of a folder that somebody else fills, as soon as it is complete; as one run.
 
 An item is complete when it has been still for a while and opens: the step's own look at the headers succeeds, and of an image
-the pixels can be read. What does not open is tried again until it does, or has been still for long. What is done is told by the outputs with their records, and for speed by `items.jsonl` in the folder of the run, a line for each item that ended;
-so the follower may be killed at any moment, and the same words start it where it was.
+the pixels can be read. What does not open is tried again until it does, or has been still for long. What is done is told by
+the outputs with their records, and for speed by `items.jsonl` in the folder of the run, a line for each item that ended; so
+the follower may be killed at any moment, and the same words start it where it was.
 """
 
 import json

@@ -159,8 +159,8 @@ def test_a_writer_that_pauses_in_the_middle(sections: list[Path]) -> None:
     content = sections[0].read_bytes()
     with Path("in/slow.tif").open("wb", buffering=0) as file:
         file.write(content[: len(content) // 2])
-        follower = started("--until", "1")
-        until(lambda: all_runs() and (run().path / "events.jsonl").exists())
+        follower = started("--until", "1", "--settle", "0.5")
+        until(is_running)
         until(lambda: any("backlog 1" in tick.note for tick in run().events()[0]))  # still long enough, but it does not open
         assert not list(Path("checks").iterdir())
         file.write(content[len(content) // 2 :])
