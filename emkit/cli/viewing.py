@@ -24,7 +24,12 @@ def add(commands: "Subcommands") -> None:
 def view(given: argparse.Namespace) -> int:
     import asyncio
 
+    from emkit.run.output import unfinished
     from emkit.server.alone import serving
+
+    if not given.volume.exists() and unfinished(given.volume).is_dir():
+        given.volume = unfinished(given.volume)
+        print("It is still being made: what is not written yet is black. Reload the page to see more.", flush=True)
 
     async def serve() -> None:
         async with serving(given.volume, before=given.before, port=given.port) as url:
