@@ -49,7 +49,7 @@ def test_a_run_that_beats_elsewhere_is_driven(run: RunFolder) -> None:
 
 def test_silence_is_told_but_ends_nothing(run: RunFolder) -> None:
     hush(run)
-    assert run.state is State.RUNNING and "no sign of life from elsewhere for" in run.said()["message"]
+    assert (found := run.said())["state"] == "running" and "no sign of life from elsewhere for" in found["message"]
     with pytest.raises(PathError, match="If that machine is gone for good, remove .*lock and resume"):
         run.lock()
     (run.path / "lock").unlink()
