@@ -24,6 +24,7 @@ from emkit_hub.visitor import Visitor
 from kernel_screenshots import take_kernels
 from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright
+from run_screenshots import take_runs
 
 COLOURS = 256  # of a picture's palette: a third of the bytes, and nobody sees it
 LARGEST_PX = (1000, 1000)
@@ -289,6 +290,7 @@ async def take(folder: Path) -> None:
 
     await take_overview(save)
     await take_kernels(save)
+    await take_runs(save)
     draw_lineage(folder)
 
 
