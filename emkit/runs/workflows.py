@@ -97,6 +97,7 @@ def drive_workflow(folder: RunFolder, lock: int | None = None) -> list[Outcome]:
         check(recipe, overwrite=facts["overwrite"])
         on = Place.parse(facts["on"])
         outcomes = list(run_parts(recipe.parts, folder.path / "parts", overwrite=facts["overwrite"], on=on).values())
+        folder.note(used=asdict(_used(folder.path / "parts")))
         (folder.path / RESULT).write_text(json.dumps([one.facts() for one in outcomes], indent=1))
         if len(recipe.settings) > 1:
             found = rows(recipe, {one.part.label: one for one in outcomes})
@@ -108,6 +109,13 @@ def drive_workflow(folder: RunFolder, lock: int | None = None) -> list[Outcome]:
             told = "".join(f"\n  {one.part.label}: {one.error}" for one in failed)
             raise TaskError(f"{len(failed)} of {len(outcomes)} parts failed; the others are done.{told}")
     return outcomes
+
+
+def _used(home: Path) -> Plan:
+    """What the parts used that were done by this run, one after the other."""
+    told = [used for path in home.glob("*/run.json") if (used := json.loads(path.read_text()).get("used"))]
+    most = max((one["memory_bytes"] for one in told), default=0)
+    return Plan(most, sum(one["disk_bytes"] for one in told), sum(one["seconds"] for one in told))
 
 
 def run_parts(parts: tuple[Part, ...], home: Path, *, overwrite: bool, on: Place) -> Mapping[str, Outcome]:
