@@ -94,6 +94,8 @@ def of_record(name: str, out: Path) -> Side:
 def of_run(run: RunFolder) -> Side:
     """By the output if the run has left it as it is, else by the folder, which tells no digests."""
     facts = run.facts()
+    if facts.get("kind") not in (None, REPAIR):
+        raise PathError(f"RUN: found {run.id}, a {facts['kind']} of several runs; needed: one run. Name the outputs to compare.")
     for place in filter(None, (facts["out"], run.path)):
         try:
             if read_record(Path(place)).run == run.id or facts.get("kind") == REPAIR:
