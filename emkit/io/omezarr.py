@@ -116,6 +116,11 @@ def write_block(path: Path, block: Block, array: NDArray[Any], level: int = 0) -
     return written(path, *_write(pyramid, block, array, level))
 
 
+def memory_to_write(block_bytes: int) -> int:
+    """Bytes by which a process grows that makes and writes such blocks: tensorstore, a block, and its chunks being packed."""
+    return 38_000_000 + block_bytes * 11 // 5
+
+
 def build_block(path: Path, level: int, block: Block, finer_files: Collection[Path] = ()) -> Written:
     """Make one block of a level, and of the levels after it in its group, from the finer level.
 
