@@ -2,6 +2,7 @@
 
 from emkit.count.counting import count_frames
 from emkit.count.losses import Coincidence, estimate_coincidence
+from emkit.count.overlaps import Charge, LocatedScan, estimate_charge, locate_electrons
 from emkit.count.reference import Reference, build_gain, build_reference, correct_rows
 from emkit.count.thresholds import EstimatedThresholds, estimate_thresholds
 from emkit.count.virtual import (
@@ -18,9 +19,11 @@ from emkit.count.virtual import (
 from emkit.model import CountedScan, Thresholds
 
 __all__ = [
+    "Charge",
     "Coincidence",
     "CountedScan",
     "EstimatedThresholds",
+    "LocatedScan",
     "PhaseContrast",
     "Reference",
     "Thresholds",
@@ -33,9 +36,11 @@ __all__ = [
     "differential_phase_contrast",
     "disk",
     "estimate_centre",
+    "estimate_charge",
     "estimate_coincidence",
     "estimate_thresholds",
     "integrate",
+    "locate_electrons",
     "radial_profile",
     "virtual_image",
 ]

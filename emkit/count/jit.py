@@ -5,7 +5,7 @@ A row is compared with `low` at once, which the compiler does by vectors, and on
 
 from typing import Any
 
-import numba  # type: ignore[import-untyped]
+import numba
 import numpy as np
 from numpy.typing import NDArray
 

@@ -6,26 +6,140 @@ explains, one more is put there. It stays if its energy is that of an electron a
 that share one peak are told apart, which no rule about single pixels can do, and every place comes with a fraction of a pixel.
 """
 
-from dataclasses import dataclass
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter, uniform_filter
+from scipy.spatial import cKDTree
 from scipy.special import erf
+
+from emkit.count.counting import count_frames, rows_of
+from emkit.count.definition import corrected
+from emkit.errors import DataError
+from emkit.model import CountedScan, Thresholds
 
 Floats = NDArray[np.float64]
 AROUND = np.arange(-1, 2)
 ROUNDS = 4
 DEGENERATE_PX = 0.35  # two places closer than this are one electron of more energy
+LEAST = 0.38  # of the median energy: hardly an electron leaves less
+FRAMES_FOR_CHARGE = 20
+ELECTRONS_FOR_CHARGE = 4000
+ALONE_PX = 3  # from the middle of an electron to the border of what it must have for itself
+WIDTHS_PX = np.arange(0.2, 1.01, 0.05)
 
 
 @dataclass(frozen=True)
 class Charge:
-    """What an electron leaves: `width_px`, the standard deviation of its Gaussian; `least_adu`, the least energy of one."""
+    """What an electron leaves: the standard deviation of its Gaussian, the least energy of one, and the noise of a pixel."""
 
     width_px: float
     least_adu: float
     noise_adu: float
+
+
+@dataclass(frozen=True)
+class LocatedScan:
+    """A scan whose events are the pixels nearest to the electrons, and for each event its place (ky, kx), px, and energy, ADU."""
+
+    scan: CountedScan
+    places: NDArray[np.float32]
+    energies_adu: NDArray[np.float32]
+    charge: Charge
+
+
+def locate_electrons(
+    frames: NDArray[Any],
+    thresholds: Thresholds,
+    dark: NDArray[Any] | None = None,
+    gain: NDArray[Any] | None = None,
+    scan_shape: tuple[int, int] | None = None,
+    charge: Charge | None = None,
+) -> LocatedScan:
+    """The electrons of every frame, those that share a peak apart, each with its place to a fraction of a pixel.
+
+    Arguments are those of `count_frames`; it is some hundred times slower. Two electrons in one pixel are two events of it. Peaks beside
+    an X-ray are left out: they are its shoulders. `charge` is estimated from the electrons that lie alone, if it is not given.
+    """
+    peaks = count_frames(frames, thresholds, dark, gain, scan_shape)
+    rows = rows_of(frames)
+    charge = charge or estimate_charge(rows, peaks, dark, gain)
+    frame_shape = np.array(peaks.frame_shape)
+
+    def locate(k: int) -> tuple[Floats, Floats]:
+        v, level = _levelled(rows[k], dark, gain)
+        found = peaks.indices[peaks.offsets[k] : peaks.offsets[k + 1]]
+        bright = maximum_filter(v + level, 3, mode="constant").ravel()[found] >= thresholds.xray
+        at, energy = fit_electrons(np.minimum(v, thresholds.xray), found[~bright], charge)
+        inside = ((at >= -0.5) & (at < frame_shape - 0.5)).all(1)
+        pixel = np.rint(at[inside]).astype(np.int64)
+        order = np.argsort(pixel[:, 0] * frame_shape[1] + pixel[:, 1], kind="stable")
+        return at[inside][order], energy[inside][order]
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        found = list(threads.map(locate, range(len(rows))))
+    places = np.concatenate([np.zeros((0, 2)), *(at for at, _ in found)])
+    energies = np.concatenate([np.zeros(0), *(energy for _, energy in found)])
+    offsets = np.concatenate([[0], np.cumsum([len(at) for at, _ in found])]).astype(np.int64)
+    pixel = np.rint(places).astype(np.int64)
+    indices = (pixel[:, 0] * frame_shape[1] + pixel[:, 1]).astype(np.uint32)
+    scan = replace(peaks, offsets=offsets, indices=indices)
+    return LocatedScan(scan, places.astype(np.float32), energies.astype(np.float32), charge)
+
+
+def estimate_charge(
+    frames: NDArray[Any], peaks: CountedScan, dark: NDArray[Any] | None = None, gain: NDArray[Any] | None = None
+) -> Charge:
+    """How wide electrons are, and how weak, from those that lie alone; of the first frames.
+
+    The width is the one that explains most of their charge."""
+    windows: list[Floats] = []
+    noises = []
+    reach = np.arange(-ALONE_PX, ALONE_PX + 1)
+    for k in range(min(len(frames), FRAMES_FOR_CHARGE)):
+        v, _ = _levelled(frames[k], dark, gain)
+        quiet = np.abs(v) <= 4 * max(1.4826 * float(np.median(np.abs(v))), 0.5)
+        noises.append(float(v[quiet].std()))
+        found = peaks.indices[peaks.offsets[k] : peaks.offsets[k + 1]].astype(np.int64)
+        image = np.zeros(v.shape)
+        np.put(image, found, 1.0)
+        crowd = uniform_filter(image, len(reach), mode="constant").ravel()[found] * len(reach) ** 2
+        y, x = np.divmod(found[crowd < 1.5], v.shape[1])
+        kept = (np.minimum(y, x) >= ALONE_PX) & (y < v.shape[0] - ALONE_PX) & (x < v.shape[1] - ALONE_PX)
+        windows.append(v[y[kept, None, None] + reach[:, None], x[kept, None, None] + reach])
+    alone = np.concatenate([np.zeros((0, len(reach), len(reach))), *windows])[:ELECTRONS_FOR_CHARGE]
+    if not len(alone):
+        raise DataError("frames: no electron lies alone, so that its charge cannot be measured. Give charge=Charge(...) yourself.")
+    energies = alone.sum((1, 2))
+    noise, energy = float(np.median(noises)), float(np.median(energies))
+    alone = alone[np.abs(energies - energy) < energy]  # X-rays and what lies beside them are no measure
+    row = alone.transpose(1, 0, 2).reshape(len(reach), -1)  # side by side: a frame of electrons
+    middle = ALONE_PX * row.shape[1] + np.arange(len(alone)) * len(reach) + ALONE_PX
+    left = [float(np.abs(_left(row, middle, Charge(width, LEAST * energy, noise))).mean()) for width in WIDTHS_PX]
+    best = int(np.clip(np.argmin(left), 1, len(left) - 2))
+    before, least, after = left[best - 1 : best + 2]
+    bend = before - 2 * least + after
+    shift = 0.5 * (before - after) / bend * (WIDTHS_PX[1] - WIDTHS_PX[0]) if bend > 0 else 0.0
+    return Charge(float(WIDTHS_PX[best] + shift), LEAST * energy, noise)
+
+
+def _left(frame: Floats, middle: NDArray[np.int64], charge: Charge) -> Floats:
+    """What one electron at each of these pixels does not explain."""
+    padded = np.pad(frame, 2)
+    at = np.stack(np.divmod(middle, frame.shape[1]), -1) + 2.0
+    places, energy = _refine(padded, at, np.maximum(_windows(padded, at).sum((1, 2)), charge.least_adu), at, charge)
+    return padded - _image(padded.shape, places, energy, charge)
+
+
+def _levelled(frame: NDArray[Any], dark: NDArray[Any] | None, gain: NDArray[Any] | None) -> tuple[Floats, float]:
+    """The frame with its median at 0, which is noise where electrons are few, and what was taken away."""
+    v = corrected(frame, dark, gain).astype(np.float64)
+    level = float(np.median(v))
+    return v - level, level
 
 
 def fit_electrons(v: NDArray[Any], peaks: NDArray[Any], charge: Charge) -> tuple[Floats, Floats]:
@@ -33,6 +147,8 @@ def fit_electrons(v: NDArray[Any], peaks: NDArray[Any], charge: Charge) -> tuple
 
     `v` is the corrected frame, its offset subtracted; `peaks` are the flat indices of its events.
     """
+    if not peaks.size:
+        return np.zeros((0, 2)), np.zeros(0)
     frame = np.pad(v.astype(np.float64), 2)
     width = v.shape[1] + 4
     y, x = np.divmod(peaks.astype(np.int64), v.shape[1])
@@ -62,8 +178,6 @@ def fit_electrons(v: NDArray[Any], peaks: NDArray[Any], charge: Charge) -> tuple
 
 def _plausible(at: Floats, energy: Floats, before: int, charge: Charge) -> NDArray[np.bool_]:
     """All that were there before, and of the new ones those that have an electron's energy, a partner with one, and a place apart."""
-    from scipy.spatial import cKDTree
-
     kept = np.ones(len(at), bool)
     distance, partner = cKDTree(at[:before]).query(at[before:])
     apart = (distance > DEGENERATE_PX) & (energy[before:] > charge.least_adu) & (energy[partner] > charge.least_adu)

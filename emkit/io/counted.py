@@ -108,7 +108,11 @@ def _write_hdf5(scan: CountedScan, path: Path) -> None:
             for k, frame in enumerate(row_of[first : first + BATCH]):
                 a, b = (scan.offsets[frame], scan.offsets[frame + 1]) if frame >= 0 else (0, 0)
                 rows[k] = scan.indices[a:b]
-            frames[first : first + BATCH] = rows
+            if len(set(map(len, rows))) > 1:
+                frames[first : first + BATCH] = rows
+                continue
+            for k, row in enumerate(rows):  # rows of one length would be taken for a table
+                frames[first + k] = row
         file.create_group("metadata")
     new.replace(path)
 
@@ -168,7 +172,7 @@ def _read_zarr(path: Path) -> CountedScan:
 
 def _h5py() -> Any:
     try:
-        import h5py  # type: ignore[import-untyped]
+        import h5py
     except ImportError:
         raise PathError("HDF5 needs h5py, which is not installed here: pip install 'emkit[counting]'") from None
     return h5py

@@ -148,7 +148,7 @@ class CountedScan:
 
     def crop(self, ky: slice, kx: slice) -> "CountedScan":
         """The part of every frame between these rows and columns."""
-        (top, bottom, _), (left, right, _) = self._span(ky, 0), self._span(kx, 1)
+        (top, bottom), (left, right) = self._span(ky, 0), self._span(kx, 1)
         y, x = np.divmod(self.indices, self.frame_shape[1])
         kept = (y >= top) & (y < bottom) & (x >= left) & (x < right)
         return self._mapped(((y - top) * (right - left) + x - left)[kept], (bottom - top, right - left), kept)
@@ -224,12 +224,13 @@ class CountedScan:
     def _events_of(self, frames: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return np.repeat(frames, self.counts)
 
-    def _span(self, part: Any, axis: int) -> tuple[int, int, int]:
+    def _span(self, part: Any, axis: int) -> tuple[int, int]:
         size = self.frame_shape[axis]
         part = slice(part, part + 1 or None) if isinstance(part, int | np.integer) else part
-        if (found := part.indices(size))[2] != 1:
+        first, last, stride = part.indices(size)
+        if stride != 1:
             raise IndexError("frames are cropped, not thinned: give ky and kx without a step, or use bin_frame")
-        return found
+        return first, max(first, last)
 
     def _as_mask(self, key: NDArray[Any]) -> NDArray[np.bool_]:
         if key.dtype != np.bool_ or key.shape != self.scan_shape:
