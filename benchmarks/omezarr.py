@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from emkit.blocks import Block
 from emkit.io.omezarr import build_block, create_volume, levels_to_build, read_levels, shard_grid, write_block
 from emkit.model import Shape, SizeNm, VolumeKind
-from emkit.run.plan import cores
+from emkit.run.machine import cores
 
 VOXEL_NM: SizeNm = (8.0, 8.0, 8.0)
 DTYPES: dict[VolumeKind, str] = {"image": "uint8", "labels": "uint32"}

@@ -7,12 +7,18 @@ _HOME = {
     "EmkitError": "errors",
     "align_sections": "steps.aligning",
     "convert": "steps.converting",
+    "diff": "runs",
     "fetch_data": "steps.fetching",
+    "lineage": "runs",
     "make_phantom": "steps.simulating",
     "measure_alignment": "steps.measuring",
+    "measure_error": "steps.scoring",
+    "measure_section": "steps.inspecting",
     "open_volume": "io.omezarr",
     "plan": "run.step",
+    "repair": "runs",
     "rerun": "runs",
+    "verify": "runs",
 }
 __all__ = list(_HOME)
 __version__ = "0.1.0"

@@ -24,6 +24,7 @@ class Tick:
     unit: str
     seconds: float
     note: str = ""  # what else there is to say
+    before: int = 0  # how many of them were done before: they tell nothing of the rate
 
     @property
     def fraction(self) -> float | None:
@@ -32,8 +33,8 @@ class Tick:
 
     @property
     def rate(self) -> float:
-        """Units done per second so far; 0 before the first."""
-        return self.done / self.seconds if self.seconds > 0 else 0.0
+        """Units done per second since its start; 0 before the first."""
+        return (self.done - self.before) / self.seconds if self.seconds > 0 else 0.0
 
     @property
     def remaining_s(self) -> float | None:
@@ -42,9 +43,25 @@ class Tick:
 
     def __str__(self) -> str:
         rate = f", {self.rate:.3g} {self.unit}/s" if self.rate else ""
-        left = f", {self.remaining_s:.0f} s left" if self.remaining_s else ""
+        left = f", {duration(self.remaining_s)} left" if self.remaining_s else ""
         more = f", {self.note}" if self.note else ""
         return f"{self.what}: {self.done} of {'?' if self.total is None else self.total} {self.unit}{more}{rate}{left}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> [duration(s) for s in (0.31, 75, 7260, 200000)]
+    ['0.3 s', '1 min 15 s', '2 h 01 min', '2 d 07 h']
+    """
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, s = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours:02} h"
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {s:02} s"
 
 
 Listener = Callable[[Tick], None]
@@ -98,15 +115,18 @@ def cancelled() -> bool:
     return any(stop() for stop in _heard_by.get()[1])
 
 
-def track(items: Iterable[T], what: str, unit: str = "", total: int | None = None) -> Iterator[T]:
-    """The same items. At most ten times a second it tells how many are done, and raises `Cancelled` if asked to end."""
+def track(items: Iterable[T], what: str, unit: str = "", total: int | None = None, before: int = 0) -> Iterator[T]:
+    """The same items. At most ten times a second it tells how many are done, and raises `Cancelled` if asked to end.
+
+    Of the `total`, `before` were done at another time: the bar of a run that is resumed goes on where it ended.
+    """
     listeners, _ = _heard_by.get()
     total = len(items) if total is None and isinstance(items, list | tuple | range) else total
-    start, told, done = time.monotonic(), float("-inf"), 0
+    start, told, done = time.monotonic(), float("-inf"), before
 
     def tell(now: float) -> None:
         for listener in listeners:
-            listener(Tick(what, done, total, unit, now - start))
+            listener(Tick(what, done, total, unit, now - start, before=before))
 
     for item in items:
         if (now := time.monotonic()) - told >= PERIOD_S:

@@ -8,6 +8,7 @@ from hypothesis import settings
 
 from tests.campaign import EXAMPLES, SAMPLE, Report
 from tests.faults.comparison import Comparison
+from tests.rooms import Rooms, longest_first
 
 # A shared machine with two cores is slow at random moments: a deadline per example would fail the machine, not the code.
 settings.register_profile("sample", deadline=None, max_examples=SAMPLE, derandomize=True)
@@ -28,8 +29,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Comparison(file.absolute()))
 
 
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Rooms:
+    return Rooms(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is marked `campaign`, unless it was asked for."""
+    if hasattr(config, "workerinput"):  # one of several processes
+        longest_first(items)
     if config.getoption("--campaign"):
         return
     left_out = [item for item in items if item.get_closest_marker("campaign")]

@@ -9,12 +9,18 @@ NAMES = {
     "EmkitError",
     "align_sections",
     "convert",
+    "diff",
     "fetch_data",
+    "lineage",
     "make_phantom",
     "measure_alignment",
+    "measure_error",
+    "measure_section",
     "open_volume",
     "plan",
+    "repair",
     "rerun",
+    "verify",
 }
 
 

@@ -13,7 +13,7 @@ from inspect import getdoc
 from typing import Any, NoReturn
 
 from emkit import __version__, steps
-from emkit.cli import notebooks, recipes, running, viewing
+from emkit.cli import following, notebooks, proving, recipes, running, viewing
 from emkit.errors import EmkitError
 from emkit.params import Call, Parameter, Writes, parameters
 from emkit.progress import Cancelled
@@ -86,7 +86,7 @@ def build(named: list[str]) -> tuple[Parser, dict[str, argparse.ArgumentParser]]
         one = commands.add_parser(command, help=summary, description=summary)
         if named in ([command], ["*"]):
             _add_step(one, steps.find(name))
-    for module in (recipes, running, viewing, notebooks):
+    for module in (recipes, following, running, proving, viewing, notebooks):
         module.add(commands)
     return parser, dict(commands.choices)
 
@@ -97,9 +97,15 @@ def _add_step(parser: argparse.ArgumentParser, function: Callable[..., Any]) -> 
         _add_parameter(parser, p)
     for name, text in FLAGS.items():
         parser.add_argument(f"--{name}", action="store_true", dest=f"_{name}", help=text)
+    recipes.add_place(parser, "_on")
     parser.set_defaults(
         run=lambda given: recipes.run_call(
-            _call(function, given), plan=given._plan, overwrite=given._overwrite, as_json=given._json, detached=given._detach
+            _call(function, given),
+            plan=given._plan,
+            overwrite=given._overwrite,
+            as_json=given._json,
+            detached=given._detach,
+            on=given._on,
         )
     )
 

@@ -5,18 +5,22 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from emkit.cli.recipes import add_place, tell_workflow
 
 if TYPE_CHECKING:
     from emkit.run.folder import RunFolder
+
+
+NEWEST = 20
 
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
     one = commands.add_parser(
         "runs", help="List my runs.", description="List my runs, the newest last; piped, a plain line for each."
     )
+    one.add_argument("--all", action="store_true", help=f"on a terminal: not only the newest {NEWEST}")
     one.add_argument("--json", action="store_true", help="all that is known of each, as JSON")
     one.set_defaults(run=runs)
     _add(
@@ -28,12 +32,7 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
     _add(commands, cancel, "End a run; it can be resumed.", "Ends with 0 once the wish is written down.")
     one = _add(commands, resume, "Go on with a run.", "What is done is not done again; of a run that is done it says so.")
     one.add_argument("--detach", action="store_true", help="leave it to itself")
-    one = commands.add_parser(
-        "verify", help="Check every file of an output against its record.",
-        description="Check every file of an output against its record, chunk by chunk. Ends with 4 if one differs.",
-    )  # fmt: skip
-    one.add_argument("out", type=Path, metavar="OUT", help="an output of emkit, with its record")
-    one.set_defaults(run=verify)
+    add_place(one, "on")
 
 
 def _add(
@@ -50,9 +49,13 @@ def runs(given: argparse.Namespace) -> int:
 
     found = all_runs()
     if given.json:
-        print(json.dumps([{"id": run.id, **run.facts(), **run.said()} for run in found], indent=1))
+        print(json.dumps([{"id": run.id, "folder": str(run.path), **run.facts(), **run.said()} for run in found], indent=1))
     elif sys.stdout.isatty():
-        _print_table(found)
+        from rich.console import Console
+
+        from emkit.cli.listing import show
+
+        show(found, None if given.all else NEWEST, Console())
     else:
         for run in found:
             print(run.id, run.state, run.facts()["out"] or "-", sep="\t")
@@ -62,11 +65,14 @@ def runs(given: argparse.Namespace) -> int:
 def watch(given: argparse.Namespace) -> int:
     from emkit.cli.bar import bar, lines
     from emkit.run.detached import watch
+    from emkit.run.plan import Plan
     from emkit.runs import find_run
 
+    facts = (folder := find_run(given.name)).facts()
+    headline = f"{facts['step']} → {facts['out'] or folder.path}\nplanned: {Plan(**facts['plan'])}"
     with ExitStack() as stack:
-        listener = stack.enter_context(bar()) if sys.stderr.isatty() else lines()
-        for tick in watch(folder := find_run(given.name)):
+        listener = stack.enter_context(bar(headline)) if sys.stderr.isatty() else lines()
+        for tick in watch(folder):
             listener(tick)
     return _told(folder)
 
@@ -87,11 +93,14 @@ def resume(given: argparse.Namespace) -> int:
     from emkit.cli.recipes import heard
     from emkit.run.detached import detach
     from emkit.run.folder import State
-    from emkit.runs import drive, find_run
+    from emkit.run.place import Place
+    from emkit.runs import drive, find_run, place_anew
 
     if (folder := find_run(given.name)).state is State.DONE:
         print(f"{folder.id} is done: {folder.facts()['out'] or folder.path}")
         return 0
+    if given.on is not None:
+        place_anew(folder, Place.parse(given.on))
     if given.detach:
         detach(folder)
         print(f"{folder.id} runs on by itself. Watch it: emkit watch {folder.id}")
@@ -101,16 +110,6 @@ def resume(given: argparse.Namespace) -> int:
     return _told(folder)
 
 
-def verify(given: argparse.Namespace) -> int:
-    from emkit.cli.recipes import heard
-    from emkit.runs import verify
-
-    with heard():
-        found = verify(given.out)
-    print(found)
-    return 0 if found.whole else 4
-
-
 def _told(folder: "RunFolder") -> int:
     """Say how the run ended; the exit code that goes with it."""
     from emkit.run.folder import State
@@ -118,6 +117,7 @@ def _told(folder: "RunFolder") -> int:
     said = folder.said()
     match said["state"]:
         case State.DONE:
+            tell_workflow(folder)
             print(f"Written: {folder.facts()['out'] or folder.path}")
             return 0
         case State.CANCELLED:
@@ -129,18 +129,3 @@ def _told(folder: "RunFolder") -> int:
         case _:
             print(f"{folder.id} was interrupted: nobody drives it. Go on with it: emkit resume {folder.id}", file=sys.stderr)
             return 3
-
-
-def _print_table(found: "list[RunFolder]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from emkit.run.plan import Plan
-
-    table = Table("run", "state", "when", "planned", "used", "output")
-    for run in found:
-        facts, said = run.facts(), run.said()
-        when = f"{datetime.fromtimestamp(said['at'], UTC):%Y-%m-%d %H:%M}"
-        used = str(Plan(**facts["used"])) if "used" in facts else ""
-        table.add_row(run.id, said["state"], when, str(Plan(**facts["plan"])), used, facts["out"] or "-")
-    Console().print(table)

@@ -11,6 +11,7 @@ from typing import Any
 
 from emkit.blocks import scaled
 from emkit.errors import PathError
+from emkit.io.stores import PASSING
 from emkit.model import Shape, SizeNm, VolumeKind
 
 NM = {
@@ -101,6 +102,8 @@ def _attributes(path: Path) -> tuple[dict[str, Any], int]:
         try:
             found = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as wrong:
+            if getattr(wrong, "errno", None) in PASSING:
+                raise
             raise PathError(f"{file} cannot be read: {wrong}. Needed: the JSON metadata of an OME-Zarr image.") from None
         found = found.get("attributes", {}).get("ome", {}) if zarr_format == 3 else found
         if "multiscales" not in found:

@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from emkit.blocks import CHUNK_PX, SHARD_PX, Block, Grid, pyramid
 from emkit.errors import ParameterError, PathError
 from emkit.io.ngff import Metadata, group_document, read_metadata
-from emkit.io.stores import await_files, context, finish, kvstore, read_store
+from emkit.io.stores import context, create_store, finish, kvstore, os_error, read_store
 from emkit.model import Level, Shape, SizeNm, Volume, VolumeKind
-from emkit.provenance import Written, written
+from emkit.provenance import Written, await_files, written
 
 if TYPE_CHECKING:  # imported where they are used: 90 and 400 ms
     import tensorstore
@@ -64,13 +64,12 @@ def create_volume(
 
     Doing it again over the same volume changes nothing. The path is not written into it: a name is given or there is none.
     """
-    import tensorstore
 
     check_dtype(dtype, kind)
     grids = pyramid(shape, voxel_size_nm, np.dtype(dtype).itemsize, chunk_px=chunk_px, shard_px=shard_px)
     for index, grid in enumerate(grids):
         spec = {"driver": "zarr3", "kvstore": kvstore(out / str(index)), "metadata": _array_metadata(grid, dtype)}
-        tensorstore.open(spec, create=True, open=True, context=context()).result()
+        create_store(spec, context())
     document = group_document(name, kind, voxel_size_nm, [grid.factor for grid in grids], origin_nm)
     (out / "zarr.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
@@ -199,6 +198,8 @@ def _open(path: Path, metadata: Metadata, level: int, *, write: bool = False) ->
     try:
         store = tensorstore.open(spec, open=True, read=True, write=write, context=context()).result()
     except ValueError as wrong:
+        if refused := os_error(wrong):
+            raise refused from None
         raise PathError(f"{path} names the level {placed.path!r}, which cannot be opened: {wrong}") from None
     if store.rank != metadata.leading + 3 or any(n != 1 for n in store.shape[: metadata.leading]):
         raise PathError(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from emkit.blocks import CHUNK_PX, Block
 from emkit.errors import ParameterError, PathError
 from emkit.io.arrays import Array
-from emkit.io.stores import finish, kvstore
+from emkit.io.stores import create_store, finish, kvstore
 from emkit.model import Level, SizeNm, Volume
 from emkit.provenance import Written, written
 
@@ -64,7 +64,6 @@ def writable_levels(volume: Volume) -> list[tuple[Level, tuple[int, int, int]]]:
 
 def create_precomputed(out: Path, volume: Volume) -> None:
     """Write the metadata: one scale for each writable level, chunks as they are, not compressed."""
-    import tensorstore
 
     kind = "segmentation" if volume.kind == "labels" else "image"
     for level, (oz, oy, ox) in writable_levels(volume):
@@ -76,7 +75,7 @@ def create_precomputed(out: Path, volume: Volume) -> None:
             "encoding": "raw",
         }
         told = {"multiscale_metadata": {"type": kind, "data_type": level.dtype, "num_channels": 1}, "scale_metadata": metadata}
-        tensorstore.open(_spec(out) | told, create=True, open=True).result()
+        create_store(_spec(out) | told)
 
 
 def write_scale_block(out: Path, voxel_size_nm: SizeNm, block: Block, array: NDArray[Any]) -> Written:

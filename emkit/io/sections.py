@@ -4,7 +4,6 @@
 Values are those that the file stores: nothing is scaled or inverted.
 """
 
-import errno
 import os
 import re
 import struct
@@ -18,11 +17,11 @@ from numpy.typing import NDArray
 
 from emkit.errors import DataError, PathError
 from emkit.io.headers import Header, read_header
-from emkit.io.stores import await_files
+from emkit.io.stores import PASSING
 from emkit.model import SectionFile, SizeNm, Stack
+from emkit.provenance import await_files
 
 SUFFIXES = (".tif", ".tiff", ".png")
-PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN)  # troubles of a shared file system: another try may succeed
 WIDEST_SPAN = 100_000  # numbers that lie further apart than this, beyond one a file, are dates or positions
 
 
@@ -85,10 +84,16 @@ def section_numbers(stems: Sequence[str]) -> list[int | None]:
 def read_section(stack: Stack, z: int) -> NDArray[Any]:
     """The pixels of a section, (y, x). DataError with the file if they cannot be decoded, or hold NaN or infinity."""
     path = stack.files[z].path
-    pixels = _decode(path)
+    pixels = read_image(path)
     if pixels.shape != stack.shape or pixels.dtype.name != stack.dtype:
         found = f"{pixels.dtype.name} of {pixels.shape} px"
         raise DataError(f"{path} holds {found}, its header told {stack.dtype} of {stack.shape} px (y, x). Write it anew.")
+    return pixels
+
+
+def read_image(path: Path) -> NDArray[Any]:
+    """The pixels of one image, (y, x). DataError with the file if they cannot be decoded, or hold NaN or infinity."""
+    pixels = _decode(path)
     if pixels.dtype.kind == "f" and not (finite := np.isfinite(pixels)).all():
         y, x = np.argwhere(~finite)[0]
         raise DataError(

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from emkit.blocks import Block
 from emkit.io.sections import map_section, read_section
-from emkit.io.stores import await_files
 from emkit.model import Shape, SizeNm, Stack, VolumeKind
+from emkit.provenance import await_files
 
 
 @dataclass(frozen=True)

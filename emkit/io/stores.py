@@ -1,9 +1,8 @@
-"""Storage as all formats use it: where a folder is, one tensorstore context, its failures in our words, files of other machines."""
+"""tensorstore as all formats use it: where a folder is, one context, and its failures in our words."""
 
 import errno
 import os
 import re
-import time
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -18,8 +17,8 @@ if TYPE_CHECKING:  # 90 ms
     import tensorstore
 
 OS_ERROR = re.compile(r'local file "(?P<file>[^"]*)".*os_error_code=\'(?P<number>\d+)\'', re.S)
-PATIENCE_S = 90.0  # until a file that another machine has written is seen: NFS keeps what it knows of a folder for up to a minute
-LOOK_S = 0.05
+TRIES = 3
+PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN)  # troubles of a shared file system: another try may succeed
 
 
 def kvstore(folder: Path) -> dict[str, str]:
@@ -35,12 +34,28 @@ def context() -> "tensorstore.Context":
     return tensorstore.Context({"cache_pool": {"total_bytes_limit": 0}})
 
 
+def create_store(spec: dict[str, Any], told: "tensorstore.Context | None" = None) -> None:
+    """Create an array, or find it there. OSError with the file if the system refuses it, after more tries where that may pass."""
+    import tensorstore
+
+    for tries_left in reversed(range(TRIES)):
+        try:
+            tensorstore.open(spec, create=True, open=True, context=told).result()
+        except ValueError as wrong:
+            if (refused := os_error(wrong)) is None:
+                raise
+            if refused.errno not in (errno.ENOENT, *PASSING) or not tries_left:
+                raise refused from None
+        else:
+            return
+
+
 def read_store(store: "tensorstore.TensorStore") -> NDArray[Any]:
     """All voxels of a store, or of a part of one. DataError with the file if it is damaged, OSError if the system refuses it."""
     try:
         return np.asarray(store.read().result())
     except ValueError as wrong:  # whatever has failed
-        if refused := _os_error(wrong):
+        if refused := os_error(wrong):
             raise refused from None
         raise DataError(f"Voxels cannot be read: {wrong}. The volume is damaged there: make it again from its source.") from None
 
@@ -51,24 +66,10 @@ def finish(writes: "Iterable[tensorstore.WriteFutures]") -> None:
         for write in writes:
             write.result()
     except ValueError as wrong:
-        raise _os_error(wrong) or OSError(errno.EIO, f"voxels cannot be written: {wrong}") from None
+        raise os_error(wrong) or OSError(errno.EIO, f"voxels cannot be written: {wrong}") from None
 
 
-def await_files(*files: Path) -> None:
-    """Return once each is there, for what another machine has written may show late; FileNotFoundError after PATIENCE_S."""
-    last = time.monotonic() + PATIENCE_S
-    for file in files:
-        while not file.exists():
-            if time.monotonic() > last:
-                raise FileNotFoundError(errno.ENOENT, f"not seen within {PATIENCE_S:g} s after it was written", str(file))
-            for folder in file.parents:  # to list a folder is what makes NFS look again
-                if folder.is_dir():
-                    os.listdir(folder)
-                    break
-            time.sleep(LOOK_S)
-
-
-def _os_error(wrong: ValueError) -> OSError | None:
+def os_error(wrong: ValueError) -> OSError | None:
     """What the operating system said, where it did; so that the engine can tell a full disk from a damaged volume."""
     if found := OS_ERROR.search(str(wrong)):
         return OSError(number := int(found["number"]), os.strerror(number), found["file"])

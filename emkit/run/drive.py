@@ -10,16 +10,25 @@ import time
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from emkit_jobs.offered import Offer
+
+from emkit.errors import DamagedError
 from emkit.params import Call, Reads
 from emkit.provenance import RESULT, TASKS, Run, fingerprint, size_of, versions, write_record
+from emkit.run import afar
+from emkit.run.detached import detach, follow
+from emkit.run.disk import refusing_full_disks
 from emkit.run.folder import RunFolder
-from emkit.run.output import claimed, place, remove, unfinished
-from emkit.run.plan import PeakMemory, Plan, gate, here
-from emkit.run.pool import Pool
+from emkit.run.machine import machine
+from emkit.run.mending import Mending
+from emkit.run.output import Claim, claimed, clear, place, remove, seal, settle, unfinished
+from emkit.run.place import Place
+from emkit.run.plan import PeakMemory, Plan, gate
+from emkit.run.room import Placed, default_place, placed
 from emkit.run.stage import Journal, Stage
 
 R = TypeVar("R")
@@ -34,56 +43,109 @@ def opened(call: Call, values: Mapping[str, Any] | None = None) -> tuple[Body[An
     return body, planned
 
 
-def begin(call: Call, *, overwrite: bool) -> RunFolder:
-    """The folder of a run that somebody else will drive; refused as the run would be."""
+def begin(call: Call, *, overwrite: bool, on: Place | None = None, home: Path | None = None) -> RunFolder:
+    """The folder of a run that somebody else will drive; refused as the run would be. `on`: where its tasks are done."""
     call.check(overwrite=overwrite)
     body, planned = opened(call, _built(call).values)
     with closing(body):
-        gate(planned := here(planned), call.out)
-        return RunFolder.make(call, planned, overwrite=overwrite)
+        there = placed(planned, on or default_place(detached=True))
+        gate(there.plan, call.out)
+        folder = RunFolder.make(call, there.plan, overwrite=overwrite, home=home)
+        folder.note(**there.facts(), **there.requests())
+        return folder
+
+
+def move(folder: RunFolder, call: Call, on: Place) -> None:
+    """A run that is to go on is to do so at another place; refused where it does not fit there."""
+    body, planned = opened(call, _built(call).values)
+    with closing(body):
+        there = placed(planned, on)
+        gate(there.plan, None)
+        folder.note(**there.facts(), **there.requests())
 
 
 def execute(
-    call: Call, *, overwrite: bool = False, folder: RunFolder | None = None, lock: int | None = None, workers: int | None = None,
-    home: Path | None = None,
+    call: Call, *, overwrite: bool = False, folder: RunFolder | None = None, lock: int | None = None,
+    on: Place | None = None, workers: int = 0, home: Path | None = None, mending: Mending | None = None,
 ) -> Any:  # fmt: skip
     """Run a step and return its result.
 
     The output is built beside its place and takes it once its record is written. `folder` is that of a run that was begun
-    before, `lock` a descriptor that holds its lock already, `workers` how many tasks are done at once at most, `home` where a
-    folder for the run is made, if not among my runs. Raises what refuses the run, before anything is written.
+    before, `lock` a descriptor that holds its lock already, `on` where tasks are done (a run that was begun knows that),
+    `workers` how many at once at most here, `home` where a folder for the run is made, if not among my runs, `mending` what
+    is left of the output that is to be made whole. Raises what refuses the run, before anything is written.
     """
+    if folder and call.out and _is_placed(folder, call.out):
+        return _ended(call, call.out, folder, lock)
+    chosen = folder.place if folder else on or Place("local", count=workers)
+    if (job := folder.facts().get("job") if folder else None) and not afar.is_mine(job):
+        job = None
+    if chosen.kind == "slurm" and not job:
+        detach(folder := folder or begin(call, overwrite=overwrite, on=chosen, home=home))
+        follow(folder)
+        return _returned(call, folder)
     call.check(overwrite=overwrite)
     body, planned = opened(call, _built(call).values)
-    gate(planned := here(planned, workers), call.out)
+    facts = folder.facts() if folder and job else {}
+    offer = Offer.of_facts(facts["worker_offer"] or facts["offer"]) if facts else None
+    there = placed(mending.reduced(planned) if mending else planned, chosen, offer, driver=bool(job))
+    gate(planned := there.plan, call.out)
     with ExitStack() as stack:
         stack.enter_context(closing(body))
-        identity = _identity(call)
+        identity = _identity(call) + " mended" * bool(mending)
         claim = stack.enter_context(claimed(call.out)) if call.out else None
         if claim and (before := claim.run_folder()) and folder is None:
-            folder = _unfinished_run(before, identity)
+            folder = _unfinished_run(before, identity, claim.out)
         folder = folder or RunFolder.make(call, planned, overwrite=overwrite, home=home)
-        stack.enter_context(folder.driven(lock))
         built = unfinished(call.out) if call.out else None
-        journal = Journal(stack.enter_context(folder.journal.open("a+")), identity, built)
+        stack.enter_context(refusing_full_disks(folder.path, built, planned.disk_bytes))  # what its own notes meet
+        stack.enter_context(folder.driven(lock))
+        stack.enter_context(refusing_full_disks(folder.path, built, planned.disk_bytes))  # what it notes as its end
+        folder.note(**there.facts(), job=job)
+        if mending and claim and built and _whose(folder.journal) != identity:
+            remove(built)
+            claim.belongs_to(folder.path)
+            claim.begun = True
+            mending.seed(built, folder.journal, identity)
+        journal = Journal(stack.enter_context(folder.journal.open("a+", errors="replace")), identity, built)
         if claim and built:
             if not journal.resumed or claim.run_folder() != folder.path:
                 remove(built)
             claim.belongs_to(folder.path)
             claim.begun = True
         began = datetime.now(UTC)
-        result, used = _drive(body, journal, built, planned.workers)
-        run = Run(began, datetime.now(UTC), f"planned: {planned}; used: {used}")
-        folder.note(used=asdict(used))
+        result, used = _drive(body, journal, built, there, folder.path / "workers")
+        ended = began + timedelta(seconds=used.seconds)  # clocks are set back
+        where = machine() | {name: str(fact) for name, fact in there.facts().items()}
+        run = Run(began, ended, f"planned: {planned}; used: {used}", folder.id, where)
+        folder.note(used=asdict(used), machine=where)
         (folder.path / RESULT).write_bytes(told := result_json(call, result))
         if call.out and built:
             if built.is_dir():
                 (built / TASKS).write_text(journal.lines())
-            write_record(call, call.out, built, run, told, known=journal.digests())
+            if mending and claim:
+                _check_mended(mending, built, journal, claim)
+            if not mending or not mending.record:
+                write_record(call, call.out, built, run, told, known=journal.digests())
+            if mending:
+                mending.finish(built, told)
+            settle(built, journal.digests().keys())
+            if not mending:  # what is mended has the record of what it takes the place of: that would tell nothing
+                folder.note(seal=seal(built))
             place(call.out)
         else:
             write_record(call, folder.path, folder.path, run, told, only=(RESULT,))
     return result
+
+
+def _check_mended(mending: Mending, built: Path, journal: Journal, claim: Claim) -> None:
+    """Raises `DamagedError`, and leaves nothing behind, if what was built may not take the place of what it was to mend."""
+    try:
+        mending.check(built, journal.digests())
+    except DamagedError:
+        remove(built)
+        claim.begun = False
+        raise
 
 
 def result_json(call: Call, result: Any) -> bytes:
@@ -98,25 +160,52 @@ def _built(call: Call) -> Call:
     return call.with_out(unfinished(call.out)) if call.out else call
 
 
-def _unfinished_run(path: Path, identity: str) -> RunFolder | None:
-    """The run that left this note, if it can go on with the same call; None where it is gone or was another."""
+def _unfinished_run(path: Path, identity: str, out: Path) -> RunFolder | None:
+    """The run that left this note, if it can go on with the same call; None where it is gone, was another, or is through."""
     try:
-        with (folder := RunFolder(path)).journal.open() as file:
-            return folder if file.readline().rstrip("\n") == identity else None
+        return folder if _whose((folder := RunFolder(path)).journal) == identity and not _is_placed(folder, out) else None
     except FileNotFoundError:
         return None
 
 
-def _drive(body: Body[Any], journal: Journal, built: Path | None, workers: int) -> tuple[Any, Plan]:
+def _whose(journal: Path) -> str:
+    """The first line of a journal; empty where there is none."""
+    if not journal.exists():
+        return ""
+    with journal.open(errors="replace") as file:
+        return file.readline().rstrip("\n")
+
+
+def _is_placed(folder: RunFolder, out: Path) -> bool:
+    """Whether the output has taken its place, though the run may have been killed before it could say so."""
+    return out.exists() and folder.facts().get("seal") == seal(out)
+
+
+def _ended(call: Call, out: Path, folder: RunFolder, lock: int | None) -> Any:
+    """What a run returned whose output is in its place; what a kill left to do is done."""
+    with claimed(out), folder.driven(lock):
+        clear(out)
+        return _returned(call, folder)
+
+
+def _returned(call: Call, folder: RunFolder) -> Any:
+    """What a run returned that is through."""
+    from pydantic import TypeAdapter
+
+    text = (folder.path / RESULT).read_bytes()
+    return TypeAdapter(inspect.signature(call.function).return_annotation).validate_json(text)
+
+
+def _drive(body: Body[Any], journal: Journal, built: Path | None, there: Placed, log: Path) -> tuple[Any, Plan]:
     """Answer what the body asks for, until it returns; its result, and what was used."""
     began_s, memory, answer = time.monotonic(), PeakMemory(), None
-    with Pool(workers) as pool:
+    with there.executor(log) as hands:
         try:
             while isinstance(asked := body.send(answer), Stage):
-                answer = journal.execute(asked, pool)
+                answer = journal.execute(asked, hands)
         except StopIteration as end:
-            peak = memory.bytes() + pool.peak_bytes
-            return end.value, Plan(peak, size_of(built) if built else 0, time.monotonic() - began_s, workers=workers)
+            peak = memory.bytes() + hands.peak_bytes
+            return end.value, Plan(peak, size_of(built) if built else 0, time.monotonic() - began_s, workers=there.plan.workers)
     raise TypeError(f"after its Plan a step yields stages, not {asked!r}")
 
 

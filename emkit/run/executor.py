@@ -110,7 +110,7 @@ def outcomes(hands: Executor, work: Work, tasks: Tasks) -> Generator[Done | Fail
             elif not isinstance(answer.error, EmkitError):
                 tried[answer.key] += 1
                 if tried[answer.key] < TRIES:
-                    waiting.append(answer.key)
+                    waiting.insert(hands.size, answer.key)  # soon, so that what fails everywhere is known before all is tried
                     continue
             yield answer
         waiting.extendleft(reversed(back))

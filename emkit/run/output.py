@@ -7,14 +7,16 @@ by the next run onto the same output.
 
 import ctypes
 import errno
+import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from emkit.errors import PathError
+from emkit.provenance import METADATA, sync
 from emkit.run.lock import take
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
@@ -29,20 +31,50 @@ def place(out: Path) -> None:
     """The unfinished output takes its place; what stood there is removed afterwards."""
     built, replaced = unfinished(out), _replaced(out)
     if not out.exists():
-        built.rename(out)
+        move(built, out)
+    elif not _exchange(built, out):
+        move(out, replaced)
+        move(built, out)
+    sync(out.absolute().parent)
+    clear(out)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename. NFS may say that it failed although it is done: where its answer was lost, and another try found nothing to do."""
+    try:
+        source.replace(target)
+    except OSError:
+        if source.exists() or not target.exists():
+            raise
+
+
+def clear(out: Path) -> None:
+    """What stood in the output's place before it is gone."""
+    remove(unfinished(out))
+    remove(_replaced(out))
+
+
+def settle(built: Path, settled: Collection[str]) -> None:
+    """All files of an output, and their names, would outlive a power cut; those that are `settled` are so already."""
+    if not built.is_dir():
+        sync(built)
         return
-    if _exchange(built, out):
-        built.rename(replaced)
-    else:
-        out.rename(replaced)
-        built.rename(out)
-    remove(replaced)
+    for folder, _, names in os.walk(built):
+        within = "" if folder == str(built) else f"{Path(folder).relative_to(built).as_posix()}/"
+        sync(*(Path(folder, name) for name in names if f"{within}{name}" not in settled), Path(folder))
+
+
+def seal(path: Path) -> str:
+    """What tells an output from any other; a folder also from one of equal bytes that another run made."""
+    proof = path / METADATA if path.is_dir() else path
+    return hashlib.sha256(proof.read_bytes()).hexdigest() if proof.is_file() else ""
 
 
 @dataclass
 class Claim:
     """The note beside the output, open and locked."""
 
+    out: Path
     descriptor: int
     begun: bool = False  # whether the run has done something that is worth going on with
 
@@ -52,8 +84,9 @@ class Claim:
         return Path(text) if text else None
 
     def belongs_to(self, folder: Path) -> None:
-        os.ftruncate(self.descriptor, 0)
-        os.pwrite(self.descriptor, str(folder).encode(), 0)
+        """Note the folder; at no moment is there none."""
+        written = os.pwrite(self.descriptor, str(folder).encode(), 0)
+        os.ftruncate(self.descriptor, written)
 
 
 @contextmanager
@@ -65,8 +98,8 @@ def claimed(out: Path) -> Iterator[Claim]:
         if not take(descriptor) or os.fstat(descriptor).st_nlink == 0:
             raise PathError(f"out: another run is writing {out} now. Wait for it, cancel it, or choose another name.")
         if not out.exists() and _replaced(out).exists():
-            _replaced(out).rename(out)
-        claim = Claim(descriptor)
+            move(_replaced(out), out)
+        claim = Claim(out, descriptor)
         try:
             yield claim
         except BaseException:

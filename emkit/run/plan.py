@@ -1,14 +1,14 @@
 """What a run needs, told before it works, and the gate that refuses what cannot fit."""
 
-import os
-import re
-import resource
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from emkit.errors import ResourceError
+from emkit.provenance import size_of
+from emkit.run.machine import status
+from emkit.run.output import unfinished
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Plan:
     seconds: float = 0.0
     stages: tuple[Load, ...] = ()
     workers: int = 0
+    where: str = field(default="", compare=False, repr=False)  # it would run, in words, once that is settled
+    lacking: str = field(default="", compare=False, repr=False)  # why it cannot run there, in numbers
 
     def spread(self, workers: int) -> "Plan":
         """The whole, with so many tasks at once. The k-th worker has work in the stages that have k tasks at least.
@@ -58,35 +60,12 @@ def in_words(size: int) -> str:
     return f"{size / 1e6:,.1f} MB" if size < 1e8 else f"{size / 1e6:,.0f} MB"
 
 
-def here(plan: Plan, at_most: int | None = None) -> Plan:
-    """The plan as it would be run on this machine, by this process: the cores that it may use, the memory that is left."""
-    return plan.fitted(at_most or cores(), memory_left())
-
-
-def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
-def memory_left() -> int:
-    """Bytes this process may still use: the smallest of the machine's, its control group's (v2) and its own limit's."""
-    meminfo = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    left = int(meminfo["MemAvailable"].split()[0]) * 1024
-    group = Path("/sys/fs/cgroup") / Path("/proc/self/cgroup").read_text().strip().rpartition("::/")[2]
-    if (limit := group / "memory.max").is_file() and (text := limit.read_text().strip()) != "max":
-        left = min(left, int(text) - int((group / "memory.current").read_text()))
-    own, _ = resource.getrlimit(resource.RLIMIT_AS)
-    return left if own == resource.RLIM_INFINITY else min(left, own - _status("VmSize"))
-
-
 def gate(plan: Plan, out: Path | None) -> None:
-    """Refuse a fitted plan that does not fit into memory, or onto the disk of its output."""
-    if plan.memory_bytes > (left := memory_left()):
-        raise ResourceError(
-            f"The run needs {in_words(plan.memory_bytes)} of memory, with one task at a time; {in_words(left)} are free here. "
-            "Close other programs, or start it where there is more."
-        )
-    if out and plan.disk_bytes > (free := shutil.disk_usage(out.absolute().parent).free):
+    """Refuse a plan that does not fit into its place, or onto the disk of its output."""
+    if plan.lacking:
+        raise ResourceError(plan.lacking)
+    begun = size_of(unfinished(out)) if out else 0  # goes on, or makes room
+    if out and plan.disk_bytes > (free := shutil.disk_usage(out.absolute().parent).free + begun):
         raise ResourceError(
             f"The run writes {in_words(plan.disk_bytes)} to {out}; {in_words(free)} are free there. Make room, or write elsewhere."
         )
@@ -98,12 +77,7 @@ class PeakMemory:
     def __init__(self) -> None:
         with suppress(PermissionError):  # a process that nobody may trace cannot either; then an older peak may be told
             Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark, which else never falls
-        self.before = _status("VmRSS")
+        self.before = status("VmRSS")
 
     def bytes(self) -> int:
-        return max(0, _status("VmHWM") - self.before)
-
-
-def _status(key: str) -> int:
-    found = re.search(rf"^{key}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.M)
-    return int(found[1]) * 1024 if found else 0
+        return max(0, status("VmHWM") - self.before)

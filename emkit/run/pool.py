@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Self
 
 from emkit.run.executor import TRIES, Answer, Tasks, Unbegun, Work, WorkerDied
-from emkit.run.plan import cores
+from emkit.run.machine import cores
 from emkit.run.worker import LONGEST_MESSAGE, Done, Failed
 
 PATIENCE_S = 1.0  # for the nursery to say how a worker ended

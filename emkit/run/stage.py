@@ -6,24 +6,29 @@ done again: that is resume, for pairs, fits and blocks alike. A step cannot tell
 how many at once, and its result must not depend on it.
 """
 
-import errno
 import json
-from collections.abc import Callable, Generator, Mapping
+import os
+from collections import defaultdict
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Generic, TypeVar, get_type_hints
+from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints
 
-from emkit.errors import EmkitError, ResourceError, TaskError
+from emkit.errors import EmkitError, TaskError
 from emkit.progress import track
-from emkit.provenance import Written
+from emkit.provenance import Written, await_files
+from emkit.run.disk import NO_SPACE
 from emkit.run.executor import TRIES, Executor, outcomes
 from emkit.run.worker import Done, Failed
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 T = TypeVar("T")
 SHOWN = 5
 HOPELESS = 20  # failed tasks, before the rest is not even tried
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+RESULT, END = ', "result": ', "}\n"  # of a line: no name can hold the first, its quotes would be escaped
 
 
 @dataclass(frozen=True)
@@ -36,14 +41,34 @@ class Stage(Generic[T]):
 
 def stage(
     name: str, work: Callable[..., T], tasks: Mapping[str, tuple[Any, ...]], unit: str = "tasks"
-) -> Generator[Stage[T], Any, dict[str, T]]:
+) -> Generator[Stage[T], Any, Mapping[str, T]]:
     """In a step: `found = yield from stage("match", match_pair, {key: arguments}, "pairs")`. Key to result, in the order given."""
-    done: dict[str, T] = yield Stage(name, work, tasks, unit)
+    done: Mapping[str, T] = yield Stage(name, work, tasks, unit)
     return done
 
 
+class Results(Mapping[str, T]):
+    """What the tasks of a stage returned, in their order; each is made of its text when it is asked for: most never are."""
+
+    def __init__(self, tasks: Collection[str], texts: Mapping[str, str], adapter: "TypeAdapter[T]") -> None:
+        self.tasks, self.texts, self.adapter = tasks, texts, adapter
+
+    def __getitem__(self, key: str) -> T:
+        if key not in self.tasks:
+            raise KeyError(key)
+        return self.adapter.validate_python(json.loads(self.texts[key]))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tasks)
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+
 class Journal:
-    """Finished tasks, a JSON line each, after a first line that says whose they are. A last line cut by a kill is dropped.
+    """Finished tasks, a JSON line each, after a first line that says whose they are.
+
+    What follows the last whole line is dropped: a kill or a full disk cuts a line, a fall of the machine leaves zeros.
 
     A task that writes is finished when its files are on the disk under their final names; its line, with their digests,
     comes after that, so that a line may be lost by a fall of the machine but never tells of what is not there.
@@ -51,27 +76,34 @@ class Journal:
 
     def __init__(self, file: IO[str], identity: str, built: Path | None = None) -> None:
         file.seek(0)
-        text = file.read()
-        whole = text[: text.rfind("\n") + 1]
-        self.resumed = whole.startswith(identity + "\n")
-        kept = whole if self.resumed else identity + "\n"
-        if kept != text:
-            file.seek(0)
-            file.truncate()
-            file.write(kept)
-        file.flush()
         self.file, self.built = file, built
-        lines = map(json.loads, kept.splitlines()[1:])
-        self.found: dict[tuple[str, str], Any] = {(line["stage"], line["task"]): line["result"] for line in lines}
+        # by stage and task the result as it stands in the file: as text it takes a third of the memory
+        self.found: defaultdict[str, dict[str, str]] = defaultdict(dict)
         self.asked: list[Stage[Any]] = []
+        self.resumed = file.readline() == identity + "\n"
+        if not self.resumed:
+            file.truncate(0)
+            file.write(identity + "\n")
+            file.flush()
+            return
+        whole = len(identity) + 1  # lines are ASCII: a letter is a byte
+        for line in file:
+            if (told := _read(line)) is None:
+                break
+            self.found[told["stage"]][told["task"]] = line.partition(RESULT)[2][: -len(END)]
+            whole += len(line)
+        file.truncate(whole)
+        file.seek(0, os.SEEK_END)
 
-    def execute(self, asked: Stage[Any], hands: Executor) -> dict[str, Any]:
+    def execute(self, asked: Stage[T], hands: Executor) -> Mapping[str, T]:
         """Do what is missing; the results of all tasks, in their order. If one fails, the others are done before it raises."""
         from pydantic import TypeAdapter
 
-        adapter: TypeAdapter[Any] = TypeAdapter(get_type_hints(asked.work, include_extras=True)["return"])
+        adapter: TypeAdapter[T] = TypeAdapter(get_type_hints(asked.work, include_extras=True)["return"])
         self.asked.append(asked)
-        missing = {key: arguments for key, arguments in asked.tasks.items() if not self._is_done(asked, key)}
+        built = self.built if writes(asked) else None
+        mine = self.found[asked.name]
+        missing = {key: arguments for key, arguments in asked.tasks.items() if not _is_done(mine.get(key), built)}
         failed: list[Failed] = []
 
         def kept(found: Generator[Done | Failed, None, None]) -> Generator[None, None, None]:
@@ -79,37 +111,38 @@ class Journal:
             for outcome in found:
                 if isinstance(outcome, Failed):
                     failed.append(outcome)
-                    if len(failed) == HOPELESS or getattr(outcome.error, "errno", None) in NO_SPACE:
+                    if len(failed) == HOPELESS or _is_full(outcome):
                         return
                 else:
-                    plain = self.found[asked.name, outcome.key] = adapter.dump_python(outcome.result, mode="json")
-                    self.file.write(_line(asked.name, outcome.key, plain))
+                    text = mine[outcome.key] = json.dumps(adapter.dump_python(outcome.result, mode="json"))
+                    self.file.write(_line(asked.name, outcome.key, text))
                     self.file.flush()
                 yield
 
         if missing:
             with closing(outcomes(hands, asked.work, missing)) as found:
-                for _ in track(kept(found), asked.name, asked.unit, len(missing)):
+                for _ in track(kept(found), asked.name, asked.unit, len(asked.tasks), before=len(asked.tasks) - len(missing)):
                     pass
         if failed:
             raise _refusal(asked, failed)
-        return {key: adapter.validate_python(self.found[asked.name, key]) for key in asked.tasks}
+        if self.built and writes(asked):  # what a worker elsewhere has just written may show late
+            await_files(*(self.built / name for key in missing for name in json.loads(mine[key])["files"]))
+        return Results(asked.tasks, mine, adapter)
 
     def lines(self) -> str:
         """What every task that was asked for returned: the same text whoever did them, and in which order."""
         tasks = ((asked.name, key) for asked in self.asked for key in asked.tasks)
-        return "".join(_line(name, key, self.found[name, key]) for name, key in tasks)
+        return "".join(_line(name, key, self.found[name][key]) for name, key in tasks)
 
     def digests(self) -> dict[str, str]:
         """The files that tasks have finished, by their names in the output."""
-        results = (self.found[asked.name, key] for asked in self.asked if writes(asked) for key in asked.tasks)
+        results = (json.loads(self.found[asked.name][key]) for asked in self.asked if writes(asked) for key in asked.tasks)
         return {name: value for result in results for name, value in result["files"].items() if value}
 
-    def _is_done(self, asked: Stage[Any], key: str) -> bool:
-        """A line is not enough where a file that it tells of is gone."""
-        if (result := self.found.get((asked.name, key), self)) is self:
-            return False
-        return not (self.built and writes(asked)) or all((self.built / name).exists() for name in result["files"])
+
+def _is_done(result: str | None, built: Path | None) -> bool:
+    """A line is not enough where a file that it tells of is gone."""
+    return result is not None and (not built or all(os.path.exists(f"{built}/{name}") for name in json.loads(result)["files"]))
 
 
 def writes(asked: Stage[Any]) -> bool:
@@ -117,22 +150,45 @@ def writes(asked: Stage[Any]) -> bool:
     return get_type_hints(asked.work)["return"] is Written
 
 
-def _line(stage: str, task: str, result: Any) -> str:
-    return json.dumps({"stage": stage, "task": task, "result": result}) + "\n"
+def _line(stage: str, task: str, result: str) -> str:
+    return f'{{"stage": {json.dumps(stage)}, "task": {json.dumps(task)}{RESULT}{result}{END}'
 
 
-def _refusal(asked: Stage[Any], failed: list[Failed]) -> EmkitError:
-    """One error for all: itself where it explains itself."""
-    first, *others = failed
-    if getattr(first.error, "errno", None) in NO_SPACE:
-        return ResourceError(f"{asked.name} {first.key}: {first.error}. Make room; the same call then goes on from here.")
-    left = f"{asked.name}: {len(failed)} of {len(asked.tasks)} {asked.unit} failed; the others are kept."
+def _read(line: str) -> dict[str, Any] | None:
+    """What a line tells; None if it is not whole."""
+    try:
+        told: dict[str, Any] | None = json.loads(line) if line.isascii() and line.endswith("}\n") else None
+    except ValueError:
+        return None
+    return told
+
+
+def _is_full(failed: Failed) -> bool:
+    """Whether the disk was: then the others would fail like it."""
+    return getattr(failed.error, "errno", None) in NO_SPACE
+
+
+def _refusal(asked: Stage[Any], failed: list[Failed]) -> Exception:
+    """One error for all: each task by its name, which for a block is where it lies, and the lines that led to the first."""
+    if full := [one.error for one in failed if _is_full(one)]:
+        return full[0]  # the driver knows what is needed, and where
+    first, others = failed[0], len(asked.tasks) - len(failed)
+    count = f"{asked.name}: {len(failed)} of {len(asked.tasks)} {asked.unit} failed"
+    if len(failed) >= HOPELESS:
+        count += "; the rest was not tried"
+    elif others:
+        count += f"; the other {others} are done, and kept"
+    told = f"{count}. Mend the cause; emkit resume, or the same call, then does what is missing"
     if isinstance(first.error, EmkitError):
-        more = "".join(f"\n  {one.key}: {one.error}" for one in others[:SHOWN]) + _rest(others)
-        return type(first.error)(f"{first.error}\n{left}{more}") if others else first.error
-    lines = "".join(f"\n  {one.key}: {one.error!r}" for one in failed[:SHOWN]) + _rest(failed)
-    return TaskError(f"{left}{lines}\nThe first, tried {TRIES} times:\n{first.trace}".rstrip())
+        lines = [f"{asked.name} {first.key}: {first.error}", f"{told}.", *_names(failed[1:])]
+        return type(first.error)("\n".join(lines))
+    return TaskError("\n".join([f"{told}:", *_names(failed), f"The first, tried {TRIES} times:", first.trace]).rstrip())
 
 
-def _rest(failed: list[Failed]) -> str:
-    return f"\n  and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
+def _names(failed: list[Failed]) -> list[str]:
+    more = [f"  and {len(failed) - SHOWN} more"] if len(failed) > SHOWN else []
+    return [f"  {one.key}: {_words(one.error)}" for one in failed[:SHOWN]] + more
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, EmkitError) else f"{type(error).__name__}: {error}"

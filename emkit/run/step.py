@@ -19,7 +19,9 @@ from typing import Any, ParamSpec, TypeVar, cast, get_args
 from emkit.errors import ParameterError
 from emkit.params import Call
 from emkit.run.drive import Body, execute, opened
-from emkit.run.plan import Plan, here
+from emkit.run.place import LOCAL, Place
+from emkit.run.plan import Plan
+from emkit.run.room import placed
 
 __all__ = ["Body", "bind", "plan", "plan_of", "step"]
 
@@ -55,9 +57,9 @@ def plan(function: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> Plan:
     return plan_of(bind(function, *args, **kwargs), overwrite=True)
 
 
-def plan_of(call: Call, *, overwrite: bool) -> Plan:
-    """What the call would need, from headers only; refused as a run would be, but for what cannot fit."""
+def plan_of(call: Call, *, overwrite: bool, on: Place = LOCAL) -> Plan:
+    """What the call would need there, from headers only; refused as a run would be, but for what cannot fit."""
     call.check(overwrite=overwrite)
     body, planned = opened(call)
     with closing(body):
-        return here(planned)
+        return placed(planned, on).plan

@@ -3,9 +3,16 @@
 python -m emkit.runs FOLDER LOCK      drives a run that was begun; LOCK: the descriptor that holds its lock
 """
 
-from emkit.runs.driving import drive, main
+from emkit.runs.ancestry import Origin, lineage
+from emkit.runs.comparing import Comparison, diff
+from emkit.runs.drawing import drawn
+from emkit.runs.driving import drive, main, place_anew
 from emkit.runs.finding import all_runs, find_run
-from emkit.runs.repeating import Comparison, rerun
+from emkit.runs.repairing import Repair, repair
+from emkit.runs.repeating import rerun
 from emkit.runs.verifying import Verification, verify
 
-__all__ = ["Comparison", "Verification", "all_runs", "drive", "find_run", "main", "rerun", "verify"]
+__all__ = [
+    "Comparison", "Origin", "Repair", "Verification", "all_runs", "diff", "drawn", "drive", "find_run", "lineage", "main",
+    "place_anew", "repair", "rerun", "verify",
+]  # fmt: skip

@@ -2,20 +2,21 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from emkit.errors import DamagedError
+from emkit.digests import digests
+from emkit.errors import PathError
 from emkit.progress import track
-from emkit.provenance import MANIFEST, METADATA, files, listed, record_of, result_digests, sha256
+from emkit.provenance import files
+from emkit.records import State, broken_record, digests_of
 
 
 @dataclass(frozen=True)
 class Verification:
-    """An output against its record: which of its files are not what they were, and how."""
+    """An output against its record: which of its files, and of the record's own, are not what they were, and how."""
 
     out: Path
     checked: int
-    wrong: dict[str, Literal["damaged", "missing", "not of this run"]]
+    wrong: dict[str, State]
 
     @property
     def whole(self) -> bool:
@@ -28,24 +29,26 @@ class Verification:
                           *(f"  {name}: {how}" for name, how in sorted(self.wrong.items()))])  # fmt: skip
 
 
-def verify(out: Path) -> Verification:
-    """Every file of an output against the digest in its record. PathError where there is no record."""
-    folder = record_of(out)
-    if out.is_dir():
-        listing, there = folder / MANIFEST, {p.relative_to(out).as_posix(): p for p in files(out)}
-        if sha256(listing) != result_digests(out)[MANIFEST]:
-            raise DamagedError(f"{listing} is not the one that {folder / METADATA} speaks of: by it nothing can be checked.")
-        meant = listed(listing.read_text())
-    else:
-        meant, there = result_digests(out), {out.name: out}
-    names = sorted(meant.keys() | there.keys())
-    wrong = {name: how for name in track(names, "verify", "files") if (how := _state(meant.get(name), there.get(name)))}
-    return Verification(out, len(names), wrong)
+def verify(out: Path | str) -> Verification:
+    """Check every file of an output against the digest in its record, several at once.
+
+    Needs the output alone, and beside one that is a single file its NAME.crate. Raises `PathError` where there is no record,
+    `DamagedError` where the record is damaged so that nothing can be checked by it.
+    """
+    out = Path(out)
+    meant, broken, base = digests_of(out), broken_record(out), out if out.is_dir() else out.parent
+    wrong: dict[str, State] = {}
+    for path, found in track(digests(base / name for name in meant), "verify", "files", len(meant)):
+        if how := _how(found, meant[name := path.relative_to(base).as_posix()]):
+            wrong[name] = how
+    more = {path.relative_to(base).as_posix() for path in files(out)} - meant.keys() if out.exists() else set()
+    wrong |= dict.fromkeys(more, "not of this run")
+    return Verification(out, len(meant) + len(more) + len(broken), wrong | broken)
 
 
-def _state(meant: str | None, path: Path | None) -> Literal["damaged", "missing", "not of this run"] | None:
-    if meant is None:
-        return "not of this run"
-    if path is None:
+def _how(found: str | OSError, meant: str) -> State | None:
+    if isinstance(found, PermissionError):
+        raise PathError(f"{found.filename} may not be read by you; ask its owner, or copy the output with its permissions.")
+    if isinstance(found, FileNotFoundError):
         return "missing"
-    return None if sha256(path) == meant else "damaged"
+    return None if found == meant else "damaged"

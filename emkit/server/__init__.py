@@ -5,6 +5,8 @@ login.
     <base>emkit/data/<capability>/<path>     files of a granted folder, by range
     <base>emkit/sections/<capability>/<key>  a granted folder of sections, as a zarr array
 
+Below a hub it also tells the hub of the user's runs (telling.py).
+
 A server that is not Jupyter's (the dashboards) takes `handlers` and mixes its own login into each class. See capability.py for what
 protects the data.
 """
@@ -50,6 +52,7 @@ def _load_jupyter_server_extension(app: "ServerApp") -> None:
     from jupyter_server.base.handlers import JupyterHandler
 
     from emkit.server.settings import ViewServer
+    from emkit.server.telling import Telling
 
     roots = ViewServer(parent=app).roots
     routes = handlers(app.base_url, roots)
@@ -57,3 +60,5 @@ def _load_jupyter_server_extension(app: "ServerApp") -> None:
         ".*$", [(pattern, type(cls.__name__, (cls, JupyterHandler), {}), given) for pattern, cls, given in routes]
     )
     app.log.info("emkit: the viewer serves folders below %s", ", ".join(roots))
+    if telling := Telling.of_environment():
+        app.io_loop.add_callback(telling.go_on)

@@ -11,6 +11,8 @@ from emkit.errors import ParameterError
 STEPS = {  # name: module of this package
     "align_sections": "aligning",
     "measure_alignment": "measuring",
+    "measure_error": "scoring",
+    "measure_section": "inspecting",
     "convert": "converting",
     "make_phantom": "simulating",
     "fetch_data": "fetching",

@@ -77,8 +77,8 @@ def align_sections(
 
     found = yield from stage("match", match_sections, tasks(pairwise(used)), "pairs")
     around = align.bridges([(pair.fixed, pair.moving) for pair in found.values() if pair.flagged], used)
-    found |= yield from stage("bridge", match_sections, tasks(around), "pairs")
-    pairs = tuple(sorted(found.values(), key=lambda pair: (pair.fixed, pair.moving)))
+    more = yield from stage("bridge", match_sections, tasks(around), "pairs")
+    pairs = tuple(sorted((*found.values(), *more.values()), key=lambda pair: (pair.fixed, pair.moving)))
     placed = align.place_sections(count, align.links(pairs), stack.shape, canvas)
 
     create_volume(out, shape=(count, *placed.shape), dtype=stack.dtype, voxel_size_nm=voxel_size_nm)

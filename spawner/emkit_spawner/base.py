@@ -9,53 +9,32 @@ scheduler says so.
 """
 
 import asyncio
-import shlex
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 from batchspawner import BatchSpawnerBase
 from emkit_jobs.scheduler import Job, SchedulerError, State, Status, Usage
-from emkit_jobs.script import SESSION, Verbatim, render
 from jupyterhub import orm
 from jupyterhub.utils import fmt_ip_url, make_ssl_context
-from traitlets import Float, Unicode, default
+from traitlets import Float, default
 
-from emkit_spawner import adoption, certificates, events, metrics, naming, requested, rescue
+from emkit_spawner import adoption, events, metrics, naming
 from emkit_spawner.launch import Launch, Limits
-from emkit_spawner.offer import OfferSpawner
 from emkit_spawner.record import Record
 from emkit_spawner.refusal import StartRefused
+from emkit_spawner.script import ScriptSpawner
 from emkit_spawner.steps import Event, Steps
 from emkit_spawner.sweep import sweep
 from emkit_spawner.timer import Timer
 
-NOT_USED = ("exec_prefix", "batch_submit_cmd", "batch_query_cmd", "batch_cancel_cmd")
 NO_LIMIT_S = 10 * 365 * 86400
 
 
-class JobSpawner(OfferSpawner):
+class JobSpawner(ScriptSpawner):
     """Base of the spawners of this package; a subclass says which scheduler."""
-
-    home_folder = Unicode(help="Where servers start and their HOME; may hold {username}. Empty: the account's own.").tag(
-        config=True
-    )
-
-    batch_script = Unicode(
-        SESSION,
-        help="""The job script: a Jinja template. {{command}} (or {{cmd}}) is the server's command line; {{prologue}},
-        {{epilogue}}, {{options}} and {{directives}} are the site's text; every other req_NAME trait is {{NAME}}. Values are quoted
-        for the shell, each as one word.""",
-    ).tag(config=True)
-
-    batchspawner_singleuser_cmd = Unicode(
-        shlex.join([sys.executable, "-m", "emkit_spawner.singleuser"]),
-        help="The command before the server's own: it picks the port and reports it to the hub.",
-    ).tag(config=True)
 
     queue_timeout_s = Float(
         0.0,
@@ -71,59 +50,15 @@ class JobSpawner(OfferSpawner):
         super().__init__(**kwargs)
         self.steps = Steps()
         self.launch: Launch | None = None
-        self.home_trouble = ""  # why this start does without the user's home
         self._submission: asyncio.Task[str] | None = None
-        for name in NOT_USED:
-            if name in self._trait_values and getattr(self, name) != type(self).class_traits()[name].default_value:
-                self.log.warning("%s.%s is set, but this spawner runs no such command.", type(self).__name__, name)
-
-    # --- what a subclass says
 
     async def home_kept_it_out(self) -> str:
         """After a job that ended early: why the scheduler could not begin it in the user's home; empty: that was not the reason."""
         return ""
 
-    def directives(self) -> str:
-        """Lines at the top of the job script, for the scheduler: the site's own text."""
-        return ""
-
-    # --- the job
-
     @property
     def job_id(self) -> str:
         return self.record.job_id
-
-    @default("req_homedir")
-    def _home(self) -> str:
-        return self.format_string(self.home_folder) if self.home_folder else str(Path.home())
-
-    def get_env(self) -> dict[str, str]:
-        env: dict[str, str] = certificates.packed(super().get_env())
-        own = {"USER": self.user.name, "HOME": self.req_homedir}
-        if self.home_trouble or self.user_options.get("rescue"):
-            own[rescue.REASON] = self.home_trouble or "You asked for a start without your own settings."
-        return {"SHELL": "/bin/bash", **env, **self.resources.environment, **own}
-
-    def server_command(self) -> list[str]:
-        return [*shlex.split(requested.wrapper(self.batchspawner_singleuser_cmd)), *self.cmd, *self.get_args()]
-
-    def job(self) -> Job:
-        """The job of this start. StartRefused for a user whose name cannot stand in it."""
-        name = naming.job_name(self._secret(), self.user.name, self.name)
-        values = self.get_req_subvars()
-        values |= {name: Verbatim(values[name]) for name in ("prologue", "epilogue", "options")}
-        values |= {"directives": Verbatim(self.directives()), "srun": "", "command": self.server_command()}
-        values["cmd"] = values["command"]  # batchspawner's name for it
-        return Job(
-            name=name,
-            script=render(requested.template(self.batch_script), **values),
-            folder=Path(self.req_homedir),
-            environment=self.get_env(),
-            resources=self.resources,
-        )
-
-    def _secret(self) -> bytes:
-        return bytes(self.user.settings["cookie_secret"])
 
     # --- its start
 
@@ -179,7 +114,9 @@ class JobSpawner(OfferSpawner):
         try:
             self.record.job_id = await asyncio.shield(self._submission)  # a start that is cancelled now must still learn the number
         except SchedulerError as error:
-            raise StartRefused(f"The scheduler refused the job: {error}", reason="scheduler", status_code=503) from error
+            self.record = self.record.without_job()  # nobody waits for it: if the job comes all the same, the sweep ends it
+            self._save()
+            raise StartRefused(f"The scheduler did not take the job: {error}", reason="scheduler", status_code=503) from error
         self._save()
         self.steps.add(20, f"Submitted as job {self.job_id}")
         self.tell("submitted", user=self.user.name, server=self.name, options=self.user_options)

@@ -19,9 +19,9 @@ LOG_FAILED = "0:53"  # the exit code of a job that Slurm could not begin because
 
 
 @cache
-def _shared(tick_s: float, outlook_s: float, slurm_conf: str) -> Slurm:
+def _shared(tick_s: float, outlook_s: float, patience_s: float, slurm_conf: str) -> Slurm:
     """One for all spawners of a hub, so that one question serves everybody."""
-    return Slurm({"SLURM_CONF": slurm_conf} if slurm_conf else {}, tick_s, outlook_s=outlook_s)
+    return Slurm({"SLURM_CONF": slurm_conf} if slurm_conf else {}, tick_s, outlook_s=outlook_s, patience_s=patience_s)
 
 
 class SlurmSpawner(JobSpawner):
@@ -35,6 +35,11 @@ class SlurmSpawner(JobSpawner):
     slurm_conf = Unicode(help="Slurm's configuration file, where it is not at its usual place.").tag(config=True)
     tick_s = Float(2.0, help="Seconds for which one squeue answers for the jobs of all users.").tag(config=True)
     outlook_s = Float(10.0, help="Seconds for which one sinfo, and one test of a start, answer for all users.").tag(config=True)
+    patience_s = Float(
+        20.0,
+        help="""Seconds that one of Slurm's commands may take. When munge or the controller is down they would take a minute; after
+        this time whoever pressed Start is told, and a submission that comes through later is cancelled.""",
+    ).tag(config=True)
     startup_poll_interval = Float(0.5, help="Seconds between two looks at a job that starts.").tag(config=True)
     ip = Unicode("0.0.0.0", help="Address the servers listen at, on their nodes.").tag(config=True)
 
@@ -53,7 +58,7 @@ class SlurmSpawner(JobSpawner):
 
     @property
     def slurm(self) -> Slurm:
-        return _shared(self.tick_s, self.outlook_s, self.slurm_conf)
+        return _shared(self.tick_s, self.outlook_s, self.patience_s, self.slurm_conf)
 
     def scheduler(self) -> Scheduler:
         account = self.user.name if self.sudo else None

@@ -10,7 +10,7 @@ import pytest
 
 from emkit import steps
 from emkit.cli import build, main
-from emkit.provenance import digest
+from emkit.provenance import digest, seal_record
 
 PHANTOM = ["make-phantom", "-o", "raw"]
 ALIGN = ["align-sections", "raw", "-o", "a.ome.zarr", "--voxel-size-nm", "45", "4.6", "4.6"]
@@ -93,6 +93,7 @@ def test_a_rerun_tells_what_differs(here: Path, capsys: pytest.CaptureFixture[st
     images[0].write_bytes(images[1].read_bytes())
     metadata = Path("a.ome.zarr/ro-crate-metadata.json")
     metadata.write_text(metadata.read_text().replace('"softwareVersion": "3.11', '"softwareVersion": "2.11'))
+    seal_record(metadata.parent)
     assert main(["rerun", "a.ome.zarr", "-o", "b.ome.zarr"]) == 4
     told = capsys.readouterr().out
     assert "inputs: " in told and "versions: python: 2.11" in told and "result: 0/c/" in told

@@ -96,6 +96,17 @@ def test_a_killed_run_is_told_from_a_living_one_and_resumed_detached(run: RunFol
     assert digest(Path("sections")) == digest(Path("undisturbed"))
 
 
+def test_the_bar_of_a_resumed_run_goes_on_where_it_ended(run: RunFolder) -> None:
+    os.kill(at_work(run), signal.SIGKILL)
+    until(run, State.INTERRUPTED)
+    finished, (_, told) = run.journal.read_text().count("\n") - 1, run.stages()
+    resumed = emkit("resume", run.id)
+    assert resumed.returncode == 0 and "draw: 30 of 30 sections" in resumed.stderr
+    first, *_, last = run.events(told)[0]
+    assert (first.done, first.total, first.before, last.done) == (finished, 30, finished, 30)
+    assert last.rate == pytest.approx((30 - finished) / last.seconds)
+
+
 def test_two_drivers_are_one_too_many(run: RunFolder) -> None:
     driver = at_work(run)
     os.kill(driver, signal.SIGSTOP)  # so that it cannot be done in between

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import textwrap
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -212,6 +213,13 @@ class Guest:
         assert status == 200, (status, page[-500:])
         self.kernels.append(kernel_id(page))
         return self.kernels[-1]
+
+    @asynccontextmanager
+    async def shown(self, name: str) -> AsyncIterator[str]:
+        """Within, a dashboard is open in a tab that stays connected: a place that no page shows is soon given back. Its kernel."""
+        kernel = await self.open(name)
+        async with self.channels(kernel):
+            yield kernel
 
     async def leave(self) -> None:
         """Give all places back, as pages do when they close."""

@@ -64,11 +64,11 @@ async def test_a_page_needs_a_login(site: Site, ann: Guest, path: str) -> None:
 
 
 async def test_what_voila_has_and_guests_do_not(site: Site, ann: Guest) -> None:
-    kernel = await ann.open("slider")
-    for route in GONE:
-        path = route.format(kernel=kernel)
-        assert (await ann.ask(path))[0] == 404, path
-        assert (await ann.ask(path, "POST", headers={"Origin": site.url}, data=b"x"))[0] == 404, path
+    async with ann.shown("slider") as kernel:
+        for route in GONE:
+            path = route.format(kernel=kernel)
+            assert (await ann.ask(path))[0] == 404, path
+            assert (await ann.ask(path, "POST", headers={"Origin": site.url}, data=b"x"))[0] == 404, path
 
 
 @pytest.mark.parametrize("path", TRICKS)
@@ -85,32 +85,32 @@ async def test_nobody_writes(site: Site, ann: Guest) -> None:
 
 
 async def test_a_kernel_is_its_owners_alone(site: Site, ann: Guest, bob: Guest) -> None:
-    kernel = await ann.open("slider")
-    async with Guest(site) as nobody:
-        assert await nobody.handshake(kernel) == 403
-        assert (await nobody.ask(f"api/kernels/{kernel}", headers=SCRIPT))[0] == 403
-    for stranger, stolen in ((bob, kernel), (ann, str(uuid.uuid4()))):
-        assert await stranger.handshake(stolen) == 404
-        assert (await stranger.ask(f"api/kernels/{stolen}"))[0] == 404
-        assert (await stranger.ask(f"voila/api/shutdown/{stolen}", "POST", headers={"Origin": site.url}))[0] == 404
-        assert '"held": false' in (await stranger.ask(f"place/{stolen}"))[1]
-    assert await ann.handshake(kernel) == 101
-    assert (await ann.ask(f"api/kernels/{kernel}"))[0] == 200
-    assert (await ann.ask(f"api/kernels/{kernel}", "DELETE", headers={"Origin": site.url}))[0] == 405
-    assert (await ann.ask(f"voila/api/shutdown/{kernel}", "POST", headers={"Origin": site.url}))[0] == 204
+    async with ann.shown("slider") as kernel:
+        async with Guest(site) as nobody:
+            assert await nobody.handshake(kernel) == 403
+            assert (await nobody.ask(f"api/kernels/{kernel}", headers=SCRIPT))[0] == 403
+        for stranger, stolen in ((bob, kernel), (ann, str(uuid.uuid4()))):
+            assert await stranger.handshake(stolen) == 404
+            assert (await stranger.ask(f"api/kernels/{stolen}"))[0] == 404
+            assert (await stranger.ask(f"voila/api/shutdown/{stolen}", "POST", headers={"Origin": site.url}))[0] == 404
+            assert '"held": false' in (await stranger.ask(f"place/{stolen}"))[1]
+        assert await ann.handshake(kernel) == 101
+        assert (await ann.ask(f"api/kernels/{kernel}"))[0] == 200
+        assert (await ann.ask(f"api/kernels/{kernel}", "DELETE", headers={"Origin": site.url}))[0] == 405
+        assert (await ann.ask(f"voila/api/shutdown/{kernel}", "POST", headers={"Origin": site.url}))[0] == 204
     assert await ann.handshake(kernel) == 404
 
 
 async def test_other_sites_are_refused(site: Site, ann: Guest) -> None:
-    kernel = await ann.open("slider")
-    assert await ann.handshake(kernel, Origin="http://evil.example") == 403
-    for path, method, headers in (
-        ("style.css", "GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}),
-        ("", "GET", {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"}),
-        (f"voila/api/shutdown/{kernel}", "POST", {"Origin": "http://evil.example"}),
-        (f"voila/api/shutdown/{kernel}", "POST", {}),
-    ):
-        assert (await ann.ask(path, method, headers=headers))[0] == 403, (path, headers)
+    async with ann.shown("slider") as kernel:
+        assert await ann.handshake(kernel, Origin="http://evil.example") == 403
+        for path, method, headers in (
+            ("style.css", "GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}),
+            ("", "GET", {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"}),
+            (f"voila/api/shutdown/{kernel}", "POST", {"Origin": "http://evil.example"}),
+            (f"voila/api/shutdown/{kernel}", "POST", {}),
+        ):
+            assert (await ann.ask(path, method, headers=headers))[0] == 403, (path, headers)
 
 
 async def test_another_services_token_and_cookie_are_worth_nothing(site: Site, ann: Guest) -> None:

@@ -44,8 +44,8 @@ async def test_every_guest_draws_other_numbers(ann: Guest) -> None:
 
 
 async def test_the_gallery_says_who_you_are_and_what_is_free(ann: Guest) -> None:
-    await ann.open("slider")
-    page = await ann.gallery()
+    async with ann.shown("slider"):
+        page = await ann.gallery()
     assert re.search(r"You are <b>w-ann-[0-9a-f]{10}</b>", page)
     assert "<b>5</b> of 6 places free" in page and "open in another tab" in page
     assert "A slider" in page and "About slider." in page and "about 2 min" in page
@@ -62,29 +62,36 @@ async def test_full_then_wait_then_in(site: Site, ann: Guest) -> None:
     async with AsyncExitStack() as house:  # whoever fails to leave does not keep the others in
         entered = await asyncio.gather(*(site.guest(f"g{number}") for number in range(8)))
         guests = [await house.enter_async_context(guest) for guest in entered]
-        answers = await asyncio.gather(*(guest.ask("open/slider") for guest in guests))  # eight at once, for six places
-        inside = [(guest, page) for guest, (status, page) in zip(guests, answers, strict=True) if status == 200]
+
+        async def come(guest: Guest) -> tuple[int, str]:
+            status, page = await guest.ask("open/slider")
+            if status == 200:
+                guest.kernels.append(kernel_id(page))
+                await house.enter_async_context(guest.channels(guest.kernels[-1]))
+            return status, page
+
+        answers = await asyncio.gather(*(come(guest) for guest in guests))  # eight at once, for six places
+        inside = [guest for guest, (status, _) in zip(guests, answers, strict=True) if status == 200]
         waiting = [(guest, page) for guest, (status, page) in zip(guests, answers, strict=True) if status == 503]
         assert (len(inside), len(waiting)) == (6, 2)
-        for guest, page in inside:
-            guest.kernels.append(kernel_id(page))
         first, second = sorted(waiting, key=lambda one: int(re.search(r"number (\d)", one[1])[1]))  # type: ignore[index]
         assert "number 1" in first[1] and "number 2" in second[1]
         async with second[0].http.get(f"{site.base}open/slider") as answer:
             assert (answer.status, answer.headers["Retry-After"], answer.headers["Refresh"]) == (503, "5", "5")
         assert "All 6 places are taken" in await ann.gallery()
-        await inside[0][0].leave()
+        await inside[0].leave()
         assert (await second[0].ask("open/slider"))[0] == 503, "the free place is for whoever came first"
-        await first[0].open("slider")
-        swapped = inside[1][0]
+        assert (await come(first[0]))[0] == 200
+        swapped = inside[1]
         await swapped.open("slider")
         assert await swapped.handshake(swapped.kernels[0]) == 404, "at a full house a guest swaps a place, and takes no second one"
 
 
 async def test_one_guest_holds_two_at_most(ann: Guest) -> None:
-    kernels = [await ann.open("slider") for _ in range(3)]
-    assert [await ann.handshake(kernel) for kernel in kernels] == [404, 101, 101]
-    assert json.loads((await ann.ask(f"place/{kernels[0]}"))[1]) == {"held": False, "reason": "you opened another dashboard"}
+    async with AsyncExitStack() as tabs:
+        kernels = [await tabs.enter_async_context(ann.shown("slider")) for _ in range(3)]
+        assert [await ann.handshake(kernel) for kernel in kernels] == [404, 101, 101]
+        assert json.loads((await ann.ask(f"place/{kernels[0]}"))[1]) == {"held": False, "reason": "you opened another dashboard"}
 
 
 async def test_a_closed_tab_frees_its_place(site: Site, ann: Guest) -> None:
@@ -118,17 +125,17 @@ async def test_code_is_not_run_and_malformed_frames_end_the_connection(site: Sit
         models = await channels.models()  # answered after the others would have been
         assert models and not (tmp_path / "x").exists()
 
-    async def code(bad: bytes | str) -> int | None:
-        async with ann.channels(kernel) as channels:
-            return await channels.close_code(bad)
+        async def code(bad: bytes | str) -> int | None:
+            async with ann.channels(kernel) as others:
+                return await others.close_code(bad)
 
-    assert await code((2**32 - 1).to_bytes(8, "little") + b"abc") == MALFORMED
-    assert await code(frame()[:-1]) == MALFORMED
-    assert await code("{}") == NOT_BINARY
-    assert await code(b"x" * (17 * 2**20)) in (1006, 1009), "too big"
-    assert await ann.handshake(kernel, protocols=()) == 400
-    assert await ann.handshake(kernel, protocols=("v0.kernel.websocket.jupyter.org",)) == 400
-    assert await ann.handshake(kernel) == 101, "the service and the kernel live on"
+        assert await code((2**32 - 1).to_bytes(8, "little") + b"abc") == MALFORMED
+        assert await code(frame()[:-1]) == MALFORMED
+        assert await code("{}") == NOT_BINARY
+        assert await code(b"x" * (17 * 2**20)) in (1006, 1009), "too big"
+        assert await ann.handshake(kernel, protocols=()) == 400
+        assert await ann.handshake(kernel, protocols=("v0.kernel.websocket.jupyter.org",)) == 400
+        assert await ann.handshake(kernel) == 101, "the service and the kernel live on"
 
 
 async def test_a_new_notebook_and_an_edit_are_served_at_once(site: Site, ann: Guest, notebooks: Path) -> None:

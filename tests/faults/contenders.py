@@ -10,6 +10,7 @@ c.JupyterHub.spawner_class = "emkit-slurm"
 c.SlurmSpawner.sudo = False
 c.SlurmSpawner.slurm_conf = {conf!r}
 c.SlurmSpawner.tick_s = 0.2
+c.SlurmSpawner.patience_s = 8
 c.SlurmSpawner.startup_poll_interval = 0.1
 c.SlurmSpawner.sweep_s = 1
 c.SlurmSpawner.home_folder = {home!r}

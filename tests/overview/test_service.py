@@ -2,6 +2,7 @@
 
 import html
 import json
+from contextlib import suppress
 
 import pytest
 import requests
@@ -86,7 +87,8 @@ def test_only_admins_announce_and_withdraw(hub: RunningHub, boss: Visitor, ann: 
     assert with_token(hub, token_of(boss), "DELETE", f"{API}/{one['id']}").status_code == 204
     assert boss.call("DELETE", f"{API}/{one['id']}").status_code == 404
     assert boss.call("POST", API, {"text": "a", "colour": "red"}).json()["message"] == "colour: Extra inputs are not permitted"
-    assert boss.session.post(hub.url + API, data=b"x" * 300_000, timeout=60).status_code >= 400  # cut off before it is read
+    with suppress(requests.ConnectionError):  # cut off before it is read, and perhaps before the answer is
+        assert boss.session.post(hub.url + API, data=b"x" * 300_000, timeout=60).status_code >= 400
     assert boss.call("GET", API).json() == []
 
 

@@ -17,6 +17,7 @@ from emkit.errors import DataError, EmkitError, ParameterError, PathError, Resou
 from emkit.params import Call, Positive, Reads, Unit, Writes
 from emkit.progress import Cancelled, Tick, listening
 from emkit.provenance import Written, written
+from emkit.records import read_record
 from emkit.run.drive import execute
 from emkit.run.output import _exchange, claimed, place, unfinished
 from emkit.run.plan import Plan
@@ -115,7 +116,7 @@ def test_refused_before_work(numbers: Path, changed: dict[str, Any], refusal: ty
 def test_to_plan_writes_nothing_and_what_cannot_fit_is_refused(numbers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cores = len(os.sched_getaffinity(0))
     assert plan(double_numbers, numbers, out=Path("a")) == Plan(6000, 60, 0.1, workers=cores)
-    monkeypatch.setattr("emkit.run.plan.memory_left", lambda: 5999)
+    monkeypatch.setattr("emkit.run.room.memory_left", lambda: 5999)
     with pytest.raises(ResourceError, match="needs 0.0 MB of memory"):
         double_numbers(numbers, out=Path("a"))
     assert os.listdir() == [numbers.name]
@@ -209,8 +210,8 @@ def test_the_record_is_valid(numbers: Path) -> None:
     action = next(e for e in graph if e["@id"] == "#run")
     assert "planned" in action["description"] and "used" in action["description"]
     assert provenance.manifest(Path("a.x")) == Path("a.x", provenance.MANIFEST).read_text()
-    inputs, versions = provenance.recorded(Path("a.x"))
-    assert inputs == {str(numbers): provenance.digest(numbers)} and versions == provenance.versions()
+    record = read_record(Path("a.x"))
+    assert record.inputs == {"source": (str(numbers), provenance.digest(numbers))} and record.versions == provenance.versions()
     judged = subprocess.run([sys.executable, JUDGE, "a.x"], capture_output=True, text=True)
     assert judged.stdout.startswith("valid"), judged.stdout + judged.stderr
 
@@ -220,8 +221,8 @@ def test_a_step_that_writes_nothing_leaves_its_record_among_the_runs(numbers: Pa
     assert count_files(numbers) == 6
     (folder,) = Path("runs").iterdir()
     assert sorted(os.listdir(folder)) == [
-        "events.jsonl", "journal.jsonl", "lock", "manifest.sha256", "recipe.toml", "result.json", "ro-crate-metadata.json",
-        "run.json", "state.json",
+        "events.jsonl", "journal.jsonl", "lock", "manifest.sha256", "recipe.toml", "record.sha256", "result.json",
+        "ro-crate-metadata.json", "run.json", "state.json",
     ]  # fmt: skip
     assert Path(folder, "manifest.sha256").read_text().split()[1:] == ["result.json"]
     assert (folder / "result.json").read_text() == "6"

@@ -1,31 +1,92 @@
-"""Prints the routes that a hub of this configuration registers, as JSON: [[pattern, METHOD, handler], …].
+"""Prints the routes that are registered, as JSON: [[pattern, METHOD, handler], …].
 
-    python -m tests.security.registered CONFIG     with the environment of the hub
+    python -m tests.security.registered hub CONFIG     of a hub of this configuration, with its environment
+    python -m tests.security.registered server         of emkit's extensions of a user's server, below /user/x/
+    python -m tests.security.registered overview       of the overview, below /services/overview/
 
-In a process of its own, since JupyterHub's lists of handlers are global.
+In a process of its own: JupyterHub's lists of handlers are global, and a server's extensions take it for theirs.
 """
 
 import json
+import os
 import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
-from jupyterhub.app import JupyterHub
 from tornado.web import RequestHandler
 
+EXTENSIONS = ("emkit.server", "emkit_hub.activity", "emkit_spawner.kernels", "emkit_spawner.session")
+Route = tuple[str, type[RequestHandler]]
 
-def main(config: str) -> None:
+
+def of_hub(config: str) -> Iterator[Route]:
+    from jupyterhub.app import JupyterHub
+
     app = JupyterHub(log_level="ERROR")
     app.load_config_file(config)
     _ = app.spawner_class  # importing the spawner adds its routes
     app.authenticator = app.authenticator_class(parent=app)
     app.init_handlers()
+    for pattern, handler, *_ in app.handlers:
+        yield pattern, handler
+
+
+def of_server() -> Iterator[Route]:
+    from jupyter_server.serverapp import ServerApp
+
+    os.environ |= {
+        "EMKIT_JOB": "x",
+        "JUPYTERHUB_USER": "x",
+        "JUPYTERHUB_API_TOKEN": "x",
+        "JUPYTERHUB_API_URL": "http://127.0.0.1:1",
+    }
+    with tempfile.TemporaryDirectory() as home:
+        os.environ |= {"HOME": home, "JUPYTER_RUNTIME_DIR": home, "JUPYTER_DATA_DIR": home}
+        app = ServerApp(base_url="/user/x/", log_level="ERROR", allow_root=True)
+        app.jpserver_extensions = dict.fromkeys(EXTENSIONS, True)
+        app.initialize([], new_httpserver=False)
+        failed = [name for name in EXTENSIONS if name not in app.extension_manager.extensions]
+        if failed:
+            raise SystemExit(f"not loaded: {failed}")
+        for pattern, handler in of(app.web_app.default_router):
+            if handler.__module__.startswith("emkit") or "emkit/" in pattern:
+                yield pattern, handler
+
+
+def of_overview() -> Iterator[Route]:
+    from emkit_hub.overview.app import application
+    from emkit_hub.overview.settings import Service
+    from jupyterhub.services.auth import HubOAuth
+
+    with tempfile.TemporaryDirectory() as folder:
+        hub = HubOAuth(api_token="x", api_url="http://127.0.0.1:1", oauth_client_id="service-x")
+        yield from of(application(Service(folder=Path(folder)), hub, "/services/overview/").default_router)
+
+
+def of(router: Any) -> Iterator[Route]:
+    """Of tornado's tree of routers: an extension's routes are a branch of their own."""
+    for rule in router.rules:
+        if hasattr(rule.target, "rules"):
+            yield from of(rule.target)
+        elif isinstance(rule.target, type) and issubclass(rule.target, RequestHandler):
+            yield rule.matcher.regex.pattern.removesuffix("$"), rule.target
+
+
+def methods(handler: Any) -> Iterator[str]:
+    for method in RequestHandler.SUPPORTED_METHODS:
+        if getattr(handler, method.lower()) is not getattr(RequestHandler, method.lower()) and method not in ("HEAD", "OPTIONS"):
+            yield method
+
+
+def main(of_what: str, *config: str) -> None:
+    routes = of_hub(*config) if of_what == "hub" else of_server() if of_what == "server" else of_overview()
     found = [
-        (pattern, method, f"{handler.__module__}.{handler.__name__}")
-        for pattern, handler, *_ in app.handlers
-        for method in RequestHandler.SUPPORTED_METHODS
-        if getattr(handler, method.lower()) is not getattr(RequestHandler, method.lower()) and method not in ("HEAD", "OPTIONS")
+        (pattern, method, f"{handler.__module__}.{handler.__name__}") for pattern, handler in routes for method in methods(handler)
     ]
     json.dump(found, sys.stdout)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

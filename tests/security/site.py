@@ -40,6 +40,7 @@ conf = "{conf}"
 listen = "127.0.0.1"
 [lab]
 notebook = ""
+kernels = "{kernels}"
 [profiles.small]
 title = "Small"
 cpus = 1
@@ -48,6 +49,11 @@ memory_mb = 1000
 pool = 0
 cap = 6
 unseen_s = 3600
+"""
+KERNELS = """
+slurm_conf = "{conf}"
+[kernels.node]
+title = "On a node"
 """
 DASHBOARD = "notes"
 SECRET = "what nobody else may read"
@@ -125,7 +131,9 @@ def site(folder: Path) -> Iterator[Site]:
 
 def _hub(folder: Path, names: dict[str, str], cluster: Cluster) -> RunningHub:
     file = folder / "site.toml"
-    file.write_text(SETTINGS.format(**names, conf=cluster.environment["SLURM_CONF"]))
+    conf, kernels = cluster.environment["SLURM_CONF"], folder / "kernels.toml"
+    kernels.write_text(KERNELS.format(conf=conf))
+    file.write_text(SETTINGS.format(**names, conf=conf, kernels=kernels))
     data = DataFolder(folder / "data")
     data.prepare()
     cells = [nbformat.v4.new_code_cell("import ipywidgets; ipywidgets.IntSlider()")]

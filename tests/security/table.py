@@ -1,4 +1,4 @@
-"""Who may do what: one line for each route. A route that the hub registers and that has no line here fails a test by its name.
+"""Who may do what: a line for each route. A route of hub, server or overview without a line here fails a test by its name.
 
 In a path, {owner} is the person it is about, {server} the same where they have a server, and {other} somebody else; the rest is
 what that person has (`site.Person.known`). Rows with a word that the owner does not have are left out for that owner.
@@ -170,8 +170,14 @@ SERVERS = [  # behind the proxy, each asking the hub who comes
     Row("GET", "/user/{server}/lab/api/settings", OWN | JOB),
     Row("GET", "/user/{server}/emkit/session", OWN | JOB),
     *rows("POST", "/user/{server}/emkit/session/resubmit", OWN | JOB),
+    Row("GET", "/user/{server}/emkit/kernels", OWN | JOB),
+    *rows("DELETE", "/user/{server}/emkit/kernels/{kernel}", OWN | JOB),
+    Row("GET", "/user/{server}/api/emkit/activity", OWN | JOB),
     Row("GET", "/user/{server}/emkit/v/name/", OWN | JOB),
+    Row("GET", "/user/{server}/emkit/v/name/quiet.js", OWN | JOB),
+    *rows("GET", "/user/{server}/emkit/v/name/main.js", OWN | JOB),
     Row("GET", "/user/{server}/emkit/data/{capability}/secret.txt", OWN | JOB),
+    *rows("GET", "/user/{server}/emkit/sections/{capability}/zarr.json", OWN | JOB),
     *rows("POST", "/user/{server}/api/shutdown", OWN | JOB),
 ]
 SERVICES = [
@@ -186,6 +192,11 @@ SERVICES = [
     Row("GET", "/services/dashboards/files/notes.ipynb", NONE),
     Row("GET", "/services/overview/", LOGGED_IN),
     Row("GET", "/services/overview/live", LOGGED_IN, 0),
+    Row("GET", "/services/overview/api/runs", LOGGED_IN, 0),  # the visitor's own, whoever comes
+    *rows("GET", "/services/overview/start?server=second", LOGGED_IN),
+    *rows("POST", "/services/overview/stop", LOGGED_IN),  # the visitor's own, by the visitor's token
+    Row("GET", "/services/overview/overview.css", PUBLIC),
+    *rows("GET", "/services/overview/oauth_callback", PUBLIC),  # worth nothing without the hub's code and the browser's cookie
     Row("GET", "/services/overview/api/announcements", LOGGED_IN, 0),
     *rows("POST", "/services/overview/announce", ADMIN),
     *rows("POST", "/services/overview/withdraw", ADMIN),

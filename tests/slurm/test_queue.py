@@ -101,9 +101,15 @@ def test_the_page_says_why_in_which_place_and_until_when(hub: PlainHub, cluster:
 
 
 def test_a_request_is_changed_and_its_job_cancelled(hub: PlainHub, cluster: Cluster, full: str, page: Page) -> None:
-    start(page, hub, "bob", "second", profile="big", cpus=3)
+    server = "a-second-one-with-a-long-name"
+    page.set_viewport_size({"width": 390, "height": 844})
+    start(page, hub, "bob", server, profile="big", cpus=3)
+    expect(page.locator(".emkit-server")).to_contain_text(server)
+    expect(page.locator("#queue-reason")).not_to_be_empty(timeout=PATIENCE_MS)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.click("#change")
-    page.wait_for_url("**/hub/spawn/bob/second*")
+    page.wait_for_url(f"**/hub/spawn/bob/{server}*")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
     expect(page.locator('input[value="big"]')).to_be_checked()
     expect(page.locator('.emkit-profile[data-profile="big"] [data-field="cpus"]')).to_have_value("3")
     assert not [name for name in names(cluster) if name.startswith("emkit-")]

@@ -12,6 +12,7 @@ from emkit_jobs.profiles import Resources
 from emkit_jobs.scheduler import Job, SchedulerError, State
 from emkit_jobs.slurm import Slurm, SlurmScheduler
 
+from tests.slurm.accounts import open_folder
 from tests.slurm.cluster import Cluster
 
 SLEEP = "exec sleep 300"
@@ -19,7 +20,7 @@ SLEEP = "exec sleep 300"
 
 @pytest.fixture
 async def scheduler(cluster: Cluster) -> AsyncIterator[SlurmScheduler]:
-    made = SlurmScheduler(Slurm(cluster.environment, tick_s=0.1))
+    made = SlurmScheduler(Slurm(cluster.environment, tick_s=0.1, patience_s=5))  # without munge a command would take a minute
     yield made
     for job_id in (await made.find("test-")).values():
         await made.cancel(job_id)
@@ -147,20 +148,19 @@ async def test_one_question_serves_everybody(cluster: Cluster, tmp_path: Path) -
     assert asked.read_text().count("x") == 1
 
 
-async def test_with_sudo_a_job_is_its_users_own(cluster: Cluster, tmp_path: Path) -> None:
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o755)
-    (own := tmp_path / "own").mkdir()
-    shutil.chown(own, "nobody")
+async def test_with_sudo_a_job_is_its_users_own(cluster: Cluster) -> None:
     scheduler = SlurmScheduler(Slurm(cluster.environment, tick_s=0.1), user="nobody", sudo=True)
-    job_id = await scheduler.submit(job('echo "$(id -un) $SECRET"; exec sleep 300', own, "sudo"))
-    await reaches(scheduler, job_id, State.RUNNING)
+    with open_folder() as folder:
+        (own := folder / "own").mkdir()
+        shutil.chown(own, "nobody")
+        job_id = await scheduler.submit(job('echo "$(id -un) $SECRET"; exec sleep 300', own, "sudo"))
+        await reaches(scheduler, job_id, State.RUNNING)
 
-    async def told() -> bool:
-        return (await scheduler.explain(job_id)).endswith("nobody a token")
+        async def told() -> bool:
+            return (await scheduler.explain(job_id)).endswith("nobody a token")
 
-    await until(told)
-    await scheduler.cancel(job_id)
+        await until(told)
+        await scheduler.cancel(job_id)
 
 
 @pytest.mark.parametrize("name", ["x$(id)", "a b", "-u", "", "ü", "a\nb"])

@@ -218,4 +218,4 @@ def test_a_name_that_is_none_is_refused() -> None:
 def test_cancelled_is_told_to_who_waits(form: StepForm) -> None:
     with listening(stop=lambda: True), pytest.raises(Cancelled):
         form.run_now()
-    assert "Run it again" in form.message.value and not form.running
+    assert "goes on from there" in form.message.value and not form.running

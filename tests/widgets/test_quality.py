@@ -81,7 +81,7 @@ def test_leaving_a_section_out_fills_the_form_and_runs(aligned: Path, form: Step
     place.children[0].pairs.selected = 0
     assert [s.value for s in leaving.switches] == [False, False] and leaving.sections == {BAD}
     leaving.again.click()
-    form._thread.submit(lambda: None).result(60)
+    form.told.result(60)
     assert form.fields["exclude"].entry.value == str(BAD)
     report = place.children[0].report
     assert [section.z for section in report.sections if section.excluded] == [BAD] and report.flagged == ()

@@ -5,12 +5,16 @@ that a person typed; the one validation of all faces, `emkit.params.Call`, makes
 """
 
 import html
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
 
+from emkit.errors import ParameterError
 from emkit.params import FILES, Parameter
+from emkit.run.place import Place
+from emkit.run.room import places
 
 SHOWN = 200
 OWN_LABELS = {"out": "Output", "snr_threshold": "SNR threshold"}
@@ -51,6 +55,26 @@ class Field(widgets.HBox):
         self.note.remove_class("emkit-wrong")
         if wrong:
             self.note.add_class("emkit-wrong")
+
+
+class PlaceField(widgets.HBox):
+    """Where a run's tasks are done: an option of the run, beside the parameters of its step. Empty: not said."""
+
+    def __init__(self) -> None:
+        self.entry = widgets.Combobox(description="Run on", placeholder="this machine", style={"description_width": "10rem"})
+        self.entry.tooltip = "Where tasks are done; the bytes are the same everywhere.\n\n--on as a command"
+        with suppress(ParameterError):  # a site's file of profiles is broken: what is typed is told so
+            self.entry.options = tuple(places())
+        self.note = widgets.HTML("local, local:N, serial, slurm:PROFILE or dask:tcp://HOST:PORT").add_class("emkit-note")
+        unit = widgets.Label("\N{NO-BREAK SPACE}").add_class("emkit-unit")
+        super().__init__([self.entry.add_class("emkit-entry"), unit, self.note])
+        self.add_class("emkit-field")
+
+    @property
+    def place(self) -> Place | None:
+        """None where nothing is typed. ParameterError where that is no place."""
+        typed = self.entry.value.strip()
+        return Place.parse(typed) if typed else None
 
 
 def label(parameter: Parameter) -> str:

@@ -1,34 +1,35 @@
 """A form for any step, made from its signature: fields, Plan, Run, Cancel, one bar, one message.
 
 What is typed goes through `Call.of` at each change, as a command line's words do, and what is refused is said beside the
-field that is wrong. The run works in a thread of its own, so that the kernel still hears Cancel. Nothing is computed
-until Run is pressed: a dashboard can show the form at once.
+field that is wrong. Nothing is computed until Run is pressed: a dashboard can show the form at once. A form that is made
+while a run writes its output follows that run.
 """
 
-import threading
-import time
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
-import traitlets
 
-from emkit.errors import EmkitError, ParameterError
+from emkit.errors import EmkitError, ParameterError, ResourceError
 from emkit.params import Call, Writes, parameters
-from emkit.progress import Cancelled, Tick, listening
-from emkit.run.drive import execute
+from emkit.run.folder import State
+from emkit.run.plan import gate
+from emkit.run.room import default_place
 from emkit.run.step import plan_of
-from emkit_widgets.fields import Field
-from emkit_widgets.messages import fault_message, note_message, plan_message, refusal_message, result_message
+from emkit_widgets import attach, messages
+from emkit_widgets.attach import Attached, Followed, Here
+from emkit_widgets.fields import Field, PlaceField
+from emkit_widgets.follow import Follower
 
 STYLE = f"<style>{Path(__file__).with_name('style.css').read_text()}</style>"
+KEEP = "The run goes on when this notebook, its kernel and its server are gone. Opened again, the notebook shows the same bar."
 
 
-class StepForm(widgets.VBox):
-    """The form of a step; `initial` fills its fields. `result` is what the last run returned.
+class StepForm(Follower):
+    """The form of a step; `initial` fills its fields. `result` is what the last run returned, `ran` its call.
 
     >>> import emkit
     >>> form = StepForm(emkit.make_phantom, out="demo")
@@ -36,39 +37,38 @@ class StepForm(widgets.VBox):
     'demo'
     """
 
-    ran = traitlets.Instance(Call, allow_none=True, help="the call of the last run that came to its end")
-
     def __init__(self, function: Callable[..., Any], **initial: Any) -> None:
-        self.function, self.result, self.running, self._asked = function, None, False, threading.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"run-{function.__name__}")
+        super().__init__()
+        self.function = function
         self.fields = {p.name: Field(p, initial.get(p.name)) for p in parameters(function)}
         for name in initial.keys() - self.fields.keys():
             near = get_close_matches(name, self.fields, 1) or list(self.fields)
             raise ParameterError(f"{name}: {function.__name__} has no such parameter. Did you mean {' or '.join(near)}?")
-        self.run = widgets.Button(description="Run", icon="play", button_style="primary")
         self.plan = widgets.Button(description="Plan", icon="calculator", tooltip="What the run would need; nothing is written")
-        self.cancel = widgets.Button(description="Cancel", icon="stop", disabled=True)
+        self.keep = widgets.Checkbox(description="Keep running", indent=False, tooltip=KEEP)
+        self.on = PlaceField()
         self.overwrite = widgets.Checkbox(description="Replace an output that exists", indent=False)
-        self.bar, self.pace = widgets.FloatProgress(max=1.0), widgets.Label()
-        self.progress = widgets.HBox([self.bar, self.pace]).add_class("emkit-progress")
-        self.message = widgets.HTML().add_class("emkit-message")
-        super().__init__(self._rows())
+        self.children = self._rows()
         self.add_class("emkit-form")
 
-        self.progress.layout.display = "none"
         self.run.on_click(lambda _: self.start())
+        self.resume.on_click(lambda _: self.go_on())
         self.plan.on_click(lambda _: self.show_plan())
-        self.cancel.on_click(lambda _: self.stop())
         for field in self.fields.values():
             field.entry.observe(lambda _: self._settle(), names="value")
+        if self.output:
+            self.output.entry.observe(lambda _: self._look_if_there(), names="value")
         self._settle()
+        self.look()
 
     def _rows(self) -> list[Any]:
         needed = [field for field in self.fields.values() if field.parameter.required]
-        others = [field for field in self.fields.values() if not field.parameter.required]
+        mine = attach.may_be_kept(self.function.__name__)
+        others = [*(field for field in self.fields.values() if not field.parameter.required), *[self.on] * mine]
         self.more = widgets.Accordion([widgets.VBox(others)], titles=("More settings",)).add_class("emkit-more")
-        writes = any(isinstance(field.parameter.role, Writes) for field in self.fields.values())
-        buttons = widgets.HBox([self.run, self.plan, self.cancel, *[self.overwrite] * writes]).add_class("emkit-buttons")
+        self.output = next((field for field in self.fields.values() if isinstance(field.parameter.role, Writes)), None)
+        options = [*[self.keep] * mine, *[self.overwrite] * bool(self.output)]
+        buttons = widgets.HBox([self.run, self.resume, self.plan, self.cancel, *options]).add_class("emkit-buttons")
         return [widgets.HTML(STYLE), *needed, *[self.more] * bool(others), buttons, self.progress, self.message]
 
     def call(self) -> Call:
@@ -76,91 +76,86 @@ class StepForm(widgets.VBox):
         given = {name: field.given for name, field in self.fields.items()}
         return Call.of(self.function, {name: value for name, value in given.items() if value is not None})
 
-    def show_plan(self) -> None:
-        """Say what the run would need, in numbers; nothing is written."""
+    def look(self) -> None:
+        """Find the run that writes the output, or wrote it: follow it, show its result, or offer to go on with it."""
+        self.offer(None)
         try:
-            self.message.value = plan_message(plan_of(self.call(), overwrite=self.overwrite.value))
+            call = self.call()
+        except ParameterError:
+            return
+        if self.running or (found := attach.run_of(call)) is None:
+            return
+        state, others = found.folder.state, attach.differences(call, found.call)
+        if state is not State.DONE:
+            self.keep.value = found.was_kept
+        if attach.is_running(found.folder):
+            self.follow(found if others else Attached(call, found.folder))
+            self.message.value = messages.found_message(found.folder, others)
+        elif state is State.DONE and not others and found.call.out and found.call.out.exists():
+            self.see_through(Attached(call, found.folder))
+            self.message.value = messages.earlier_message(found.folder) + self.message.value
+        elif state in attach.RESUMABLE:
+            self.offer(found)
+            self.message.value = messages.left_message(found.folder, others)
+
+    def _look_if_there(self) -> None:
+        """After each letter of an output's name: runs are searched only where there is something."""
+        self.offer(None)
+        if self.output and (out := self.output.given) and attach.shows(Path(out)):
+            self.look()
+
+    def show_plan(self) -> None:
+        """Say what the run would need, in numbers, and whether it fits; nothing is written."""
+        try:
+            on = self.on.place or default_place(detached=self.keep.value)
+            planned = plan_of(call := self.call(), overwrite=self.overwrite.value, on=on)
             self._mark({})
+            self.message.value = messages.plan_message(planned)
+            gate(planned, call.out)
+        except ResourceError as refused:
+            self.message.value += messages.refusal_message(refused)
         except EmkitError as refused:
-            self._refuse(refused)
+            self.refuse(refused)
 
     def start(self) -> "Future[None] | None":
-        """Run in a thread; the future is done when all is said. None where the form refuses, or runs already."""
+        """Run beside the kernel's other work; the future is done when all is said. None where the form refuses, or runs already."""
         if self.running:
             return None
         try:
             (call := self.call()).check(overwrite=self.overwrite.value)
+            run: Followed = Here(call, self.overwrite.value, self.on.place)
+            if self.keep.value:
+                run = attach.keep_running(call, overwrite=self.overwrite.value, on=self.on.place)
         except EmkitError as refused:
-            self._refuse(refused)
+            self.refuse(refused)
             return None
-        self._begin()
-        running = self._thread.submit(self._work, call)
-        return self._thread.submit(lambda: self._end(call, running.exception()))  # the one thread does it after the run
+        return self._followed_from_here(run)
+
+    def go_on(self) -> "Future[None] | None":
+        """Resume the run that has not come to its end, here or by itself; as `start`."""
+        if self.running or (left := self._left) is None:
+            return None
+        try:
+            run: Followed = attach.resumed(left, self.on.place) if self.keep.value else left.here()
+        except EmkitError as refused:
+            self.refuse(refused)
+            return None
+        return self._followed_from_here(run)
+
+    def _followed_from_here(self, run: Followed) -> "Future[None]":
+        self._mark({})
+        ended = self.follow(run)
+        if isinstance(run, Attached):
+            self.message.value = messages.kept_message(run.folder)
+        return ended
 
     def run_now(self) -> Any:
         """Run and wait, for a notebook that nobody sits before. What is refused is raised."""
-        call = self.call()
-        self._begin()
-        try:
-            self._work(call)
-        except (EmkitError, Cancelled) as refused:
-            self._end(call, refused)
-            raise
-        self._end(call, None)
-        return self.result
-
-    def stop(self) -> None:
-        """Ask the run to end at its next tick."""
-        self._asked.set()
-        self.cancel.disabled, self.cancel.description = True, "Cancelling…"
-
-    def then(self, make: Callable[[Mapping[str, Any]], Any], note: str = "Shown when the step has run.") -> widgets.VBox:
-        """A place for what `make` makes of the arguments of a run that came to its end, anew after each run."""
-        place = widgets.VBox([widgets.HTML(note_message(note))])
-
-        def show(change: Mapping[str, Any]) -> None:
-            if (call := change["new"]) is not None:
-                try:
-                    place.children = [make(call.values)]
-                except EmkitError as refused:
-                    place.children = [widgets.HTML(refusal_message(refused))]
-
-        self.observe(show, names="ran")
-        show({"new": self.ran})
-        return place
-
-    def _begin(self) -> None:
-        self._asked.clear()
-        self.running, self.ran = True, None
+        run = Here(self.call(), self.overwrite.value, self.on.place)
         self._mark({})
-        self.run.disabled, self.cancel.disabled, self.message.value = True, False, ""
-        self.bar.value, self.pace.value = 0.0, "starting"
-        self.progress.layout.display = "flex"
-
-    def _work(self, call: Call) -> Any:
-        began = time.monotonic()
-        with listening(self._heard, stop=self._asked.is_set):
-            self.result = execute(call, overwrite=self.overwrite.value)
-        out = next((path for _, path in call.paths(Writes)), None)
-        self.message.value = result_message(self.result, out, time.monotonic() - began)
+        if refused := self.see_through(run):
+            raise refused
         return self.result
-
-    def _end(self, call: Call, refused: BaseException | None) -> None:
-        self.running = False
-        self.run.disabled, self.cancel.disabled, self.cancel.description = False, True, "Cancel"
-        self.progress.layout.display = "none"
-        if refused is None:
-            self.ran = call
-        elif isinstance(refused, Cancelled):
-            words = f"{refused}. Run it again, with nothing changed, and it goes on from there."
-            self.message.value = note_message(words[0].upper() + words[1:])
-        elif isinstance(refused, EmkitError):
-            self._refuse(refused)
-        else:
-            self.message.value = fault_message(refused)
-
-    def _heard(self, tick: Tick) -> None:
-        self.bar.value, self.pace.value = tick.fraction or 0.0, str(tick)
 
     def _settle(self) -> None:
         """After each change: what is wrong is said beside its field, and Run waits until nothing is."""
@@ -172,13 +167,14 @@ class StepForm(widgets.VBox):
             wrong = self._blamed(refused)
         self._mark(wrong, hush=missing)
         labels = ", ".join(self.fields[name].entry.description for name in missing)
-        self.message.value = note_message(f"Still needed: {labels}.") if missing else ""
+        self.message.value = messages.note_message(f"Still needed: {labels}.") if missing else ""
         self.run.disabled = bool(wrong) or self.running
         self.plan.disabled = bool(wrong)
 
-    def _refuse(self, refused: BaseException) -> None:
+    def refuse(self, refused: EmkitError) -> None:
+        """Say what was refused, and beside the fields which of them it is about."""
         self._mark(self._blamed(refused))
-        self.message.value = refusal_message(refused)
+        self.message.value = messages.refusal_message(refused)
 
     def _blamed(self, refused: BaseException) -> dict[str, str]:
         """Each line of a refusal begins with the parameter it is about, as `source:` or `voxel_size_nm[1]:`."""

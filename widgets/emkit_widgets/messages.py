@@ -2,14 +2,19 @@
 
 import html
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from emkit.errors import TaskError
+from emkit.progress import duration
+from emkit.run.folder import RunFolder, State
 from emkit.run.plan import Plan, in_words
 
 SHOWN = 8  # items of a list that are told one by one
+TRACEBACK = "Traceback (most recent call last):"
 LONG = 60  # letters; a longer text is an explanation, no fact
 
 
@@ -19,6 +24,7 @@ def plan_message(plan: Plan) -> str:
         ("Memory", f"{in_words(plan.memory_bytes)} at its peak"),
         ("Disk", in_words(plan.disk_bytes) if plan.disk_bytes else "nothing is written"),
         ("Time", f"about {duration(plan.seconds)}"),
+        ("Where", plan.where),
     ]
     return _table("Plan", told)
 
@@ -38,29 +44,65 @@ def result_message(result: Any, out: Path | None, seconds: float) -> str:
     return _table(f"Done in {duration(seconds)}", told)
 
 
+def kept_message(folder: RunFolder) -> str:
+    """Under the bar of a run that was begun to be kept."""
+    words = "It goes on without this notebook and its server; opened again, the notebook shows this bar."
+    return note_message(f"{words} In a terminal: emkit watch {folder.id}")
+
+
+def found_message(folder: RunFolder, others: Sequence[str]) -> str:
+    """Under the bar of a run that wrote this output before anybody looked; `others`: its settings that the form's are not."""
+    return note_message(f"A run that was begun before writes this output.{_unlike(others)} In a terminal: emkit watch {folder.id}")
+
+
+def earlier_message(folder: RunFolder) -> str:
+    """Above the result of a run that had ended before anybody looked."""
+    return note_message(f"Made with these settings on {_when(folder)}; shown as it stands.")
+
+
+def left_message(folder: RunFolder, others: Sequence[str]) -> str:
+    """Of a run onto this output that has not come to its end, and that nobody drives."""
+    said = folder.said()
+    how = {State.FAILED: "failed", State.CANCELLED: "was cancelled"}.get(said["state"], "was interrupted")
+    told = note_message(f"{folder.id} {how} on {_when(folder)}. Resume goes on from there." + _unlike(others))
+    return told + refusal_message(TaskError(said["message"])) if said["state"] == State.FAILED else told
+
+
+def cancelled_message(ended: BaseException, *, can_resume: bool) -> str:
+    """After Cancel."""
+    words = f"{ended}. ".removeprefix(". ")
+    again = "Resume goes on from there." if can_resume else "Run it again, with nothing changed, and it goes on from there."
+    return note_message(words[:1].upper() + words[1:] + again)
+
+
 def note_message(words: str) -> str:
     """A quiet remark."""
     return f'<p class="emkit-remark">{html.escape(words)}</p>'
 
 
 def refusal_message(refused: BaseException) -> str:
-    """What was refused, in its own words."""
-    return f'<pre class="emkit-wrong">{html.escape(str(refused))}</pre>'
+    """What was refused, or which tasks failed, in its own words; a traceback among them is folded."""
+    words, begins, trace = str(refused).partition(TRACEBACK)
+    told = f'<pre class="emkit-wrong">{html.escape(words.rstrip())}</pre>'
+    return told + (_folded("Traceback", begins + trace) if begins else "")
 
 
 def fault_message(fault: BaseException) -> str:
     """An error that no step foresaw: its words, and for a report of it the whole traceback, folded."""
-    trace = html.escape("".join(traceback.format_exception(fault)))
     head = html.escape(f"The step stopped at an error it does not know: {type(fault).__name__}: {fault}")
-    return f'<p class="emkit-wrong">{head}</p><details><summary>For a report</summary><pre>{trace}</pre></details>'
+    return f'<p class="emkit-wrong">{head}</p>' + _folded("For a report", "".join(traceback.format_exception(fault)))
 
 
-def duration(seconds: float) -> str:
-    """Seconds for people: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+def _when(folder: RunFolder) -> str:
+    return f"{datetime.fromtimestamp(folder.said()['at']):%Y-%m-%d %H:%M}"
+
+
+def _folded(summary: str, text: str) -> str:
+    return f"<details><summary>{html.escape(summary)}</summary><pre>{html.escape(text)}</pre></details>"
+
+
+def _unlike(others: Sequence[str]) -> str:
+    return f" Its settings are others: {'; '.join(others)}." if others else ""
 
 
 def _words(name: str) -> str:

@@ -29,7 +29,7 @@ class Run(_Frozen):
 
     id: Word
     step: Word
-    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    state: Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
     title: Annotated[str, StringConstraints(max_length=200)] = ""
     message: Annotated[str, StringConstraints(max_length=500)] = ""
     done: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None  # the share that is done

@@ -17,14 +17,18 @@ TESTS_AT_ONCE = 4
 
 @dataclass
 class Slurm(Commands):
-    """Slurm's commands as seen by one caller; one object serves all users of a hub."""
+    """Slurm's commands as seen by one caller; one object serves all users of a hub.
+
+    `own`: it lists the caller's own jobs alone. A user's server asks for no more, and then knows no place in a line.
+    """
 
     tick_s: float = 2.0  # one squeue answers for so long
     grace_s: float = 90.0  # until a cancelled job is gone: KillWait and an epilogue
     outlook_s: float = 10.0  # one sinfo, and one test of a shape of jobs
+    own: bool = False
 
     def __post_init__(self) -> None:
-        self.jobs: Shared[Listing] = Shared(lambda: Listing.ask(self), self.tick_s)
+        self.jobs: Shared[Listing] = Shared(lambda: Listing.ask(self, own=self.own), self.tick_s)
         self.free: Shared[dict[str, Free]] = Shared(lambda: nodes.ask(self), self.outlook_s)
         self.tests: SharedByKey[float | str | None] = SharedByKey(self.outlook_s)
         self.usages: SharedByKey[Usage | None] = SharedByKey(self.outlook_s)
@@ -93,7 +97,8 @@ class Slurm(Commands):
         Anybody may give a job any name, with a line break in it too: a mark that nobody can know begins each answer.
         """
         mark = f"{secrets.token_hex(8)} "
-        told = await self.run("squeue", "--noheader", "--all", f"--format={mark}%i|%u|%j")
+        whose = [] if account is None else [f"--user={account}"]
+        told = await self.run("squeue", "--noheader", "--all", *whose, f"--format={mark}%i|%u|%j")
         found = (answer.removesuffix("\n").split("|", 2) for answer in told.split(mark)[1:])
         return {name: job_id for job_id, owner, name in found if name.startswith(prefix) and account in (None, owner)}
 

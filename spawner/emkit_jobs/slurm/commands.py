@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -36,7 +37,9 @@ class Commands:
         own = {**os.environ, **self.environment, **TIMES, "LC_ALL": "C"} if environment is None else dict(environment)
         pipe = asyncio.subprocess.PIPE
         try:
-            process = await asyncio.create_subprocess_exec(*command, env=own, stdin=pipe, stdout=pipe, stderr=pipe)
+            process = await asyncio.create_subprocess_exec(
+                *command, env=own, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+            )
         except OSError as error:
             raise CommandError(f"{command[0]} cannot be run: {error}.") from error
         try:
@@ -46,7 +49,7 @@ class Commands:
         finally:
             if process.returncode is None:  # it takes too long, or nobody waits for it any more
                 with suppress(ProcessLookupError, PermissionError):  # what sudo has started is not ours to kill
-                    process.kill()
+                    os.killpg(process.pid, signal.SIGKILL)  # a site's wrapper ends with the command in it, which holds its pipes
                     await process.wait()
         if process.returncode:
             said = complaint.decode(errors="replace").strip() or f"it ended with exit code {process.returncode}"

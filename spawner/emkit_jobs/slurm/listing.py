@@ -1,5 +1,6 @@
 """What squeue lists of everybody's jobs: their states, why they wait, in which place of the line, and when they are to end."""
 
+import os
 import re
 import time
 from collections import defaultdict
@@ -61,16 +62,25 @@ class Line:
 
 @dataclass(frozen=True)
 class Listing:
+    """Job id → its line. `whole`: of everybody's jobs, not of the caller's own alone."""
+
     lines: Mapping[str, Line]
+    whole: bool = True
 
     @classmethod
-    async def ask(cls, commands: Commands) -> "Listing":
-        told = await commands.run("squeue", "--noheader", "--all", "--states=all", _FORMAT)
-        return cls({line.job_id: line for line in map(Line.read, told.splitlines())})
+    async def ask(cls, commands: Commands, *, own: bool = False) -> "Listing":
+        whose = [f"--user={os.getuid()}"] if own else []
+        told = await commands.run("squeue", "--noheader", "--all", *whose, "--states=all", _FORMAT)
+        return cls({line.job_id: line for line in map(Line.read, told.splitlines())}, whole=not own)
 
     @cached_property
     def positions(self) -> dict[str, int]:
-        """The place of each job that is in line, 1 for the next one: the best of its places where it is in several partitions."""
+        """The place of each job that is in line, 1 for the next one: the best of its places where it is in several partitions.
+
+        None is known without everybody's jobs.
+        """
+        if not self.whole:
+            return {}
         rows: defaultdict[str, list[Line]] = defaultdict(list)
         for line in sorted(self._in_line(), key=lambda line: (-line.priority, _number(line.job_id))):
             for partition in line.partitions:

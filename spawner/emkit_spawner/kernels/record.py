@@ -72,7 +72,7 @@ def _opened(place: Place, root: Path) -> Scheduler:
     """One for all kernels of a process, so that one question serves them all."""
     if place.scheduler == "local":
         return LocalScheduler(root / "jobs")
-    return SlurmScheduler(Slurm({"SLURM_CONF": place.slurm_conf} if place.slurm_conf else {}), log="job.log")
+    return SlurmScheduler(Slurm({"SLURM_CONF": place.slurm_conf} if place.slurm_conf else {}, own=True), log="job.log")
 
 
 @dataclass(frozen=True)

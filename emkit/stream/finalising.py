@@ -1,0 +1,119 @@
+"""From what receivers wrote to one counted scan, and a report of every difference from the whole."""
+
+import json
+import shutil
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emkit.io.counted import write_counted
+from emkit.model import CountedScan
+from emkit.stream.messages import Plan, Totals
+from emkit.stream.parts import SUFFIX, read_parts
+from emkit.stream.receiving import PARTS
+
+COUNTED, REPORT = "counted", "report.json"  # in the folder of the scan
+
+
+@dataclass(frozen=True)
+class StreamReport:
+    """What arrived. `lacking`: (frame, sectors that did not come) of every frame that is not whole. Frames are counted, but for
+    `duplicate` and `late`, which count sectors of frames; `refused` counts messages by reason, of all scans of the aggregator so far."""
+
+    scan: str
+    scan_shape: tuple[int, int]
+    frames: int
+    complete: int
+    partial: int
+    missing: int
+    electrons: int
+    duplicate: int
+    late: int
+    twice: int
+    differing: tuple[int, ...]
+    silent: tuple[int, ...]
+    refused: dict[str, int]
+    waited_s: float
+    seconds: float
+    lacking: tuple[tuple[int, tuple[int, ...]], ...] = field(repr=False)
+
+    def __str__(self) -> str:
+        told = [
+            f"{self.scan}: {self.complete} of {self.frames} frames are whole, {self.partial} partial, {self.missing} missing; "
+            f"{self.electrons:,} electrons in {self.seconds:.1f} s"
+        ]
+        if self.lacking:
+            first = [
+                f"frame {k} (sy={k // self.scan_shape[1]}, sx={k % self.scan_shape[1]}) lacks sector {', '.join(map(str, sectors))}"
+                for k, sectors in self.lacking[:3]
+            ]
+            told.append("not whole: " + "; ".join(first) + (f"; and {len(self.lacking) - 3} more, see {REPORT}" if len(self.lacking) > 3 else ""))
+        if self.silent:
+            told.append(f"fell silent: sector {', '.join(map(str, self.silent))}")
+        told += [f"{n} {what}" for n, what in (
+            (self.duplicate, "sectors came twice; the first was taken"), (self.late, "sectors came late, and were left out"),
+            (self.twice, "frames were counted by two receivers; one was taken"),
+            (len(self.differing), "of these differ between the two receivers"), (sum(self.refused.values()), f"messages refused: {self.refused}"),
+        ) if n]  # fmt: skip
+        if self.waited_s >= 0.1:
+            told.append(f"senders waited {self.waited_s:.1f} s for receivers, all together")
+        return "\n".join(told)
+
+
+def finalise(folder: Path, plan: Plan, totals: Totals | None = None) -> tuple[CountedScan, StreamReport]:
+    """Join what is in `folder/parts` to `folder/counted`, a zarr that `read_counted` opens, and `folder/report.json`.
+
+    Of a frame that two receivers wrote, the one with more sectors counts. Done a second time, it returns the same.
+    """
+    if (folder / PARTS).is_dir():
+        scan, report = join_parts(folder, plan, totals or Totals())
+        unfinished = folder / f"unfinished-{COUNTED}"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        write_counted(scan, unfinished)
+        shutil.rmtree(folder / COUNTED, ignore_errors=True)
+        unfinished.rename(folder / COUNTED)
+        (folder / REPORT).write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+        shutil.rmtree(folder / PARTS)
+        return scan, report
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / PARTS).mkdir()
+    return finalise(folder, plan, totals)
+
+
+def join_parts(folder: Path, plan: Plan, totals: Totals) -> tuple[CountedScan, StreamReport]:
+    """The scan and the report, from what receivers wrote."""
+    masks, chosen = np.zeros(plan.frames, np.uint8), np.full(plan.frames, -1, np.int64)
+    starts, counts = np.zeros(plan.frames, np.int64), np.zeros(plan.frames, np.int64)
+    found: list[NDArray[np.uint32]] = []
+    differing: set[int] = set()
+    times: Counter[int] = Counter()
+    pixels = plan.frame_shape[0] * plan.frame_shape[1]
+    for path in sorted((folder / PARTS).glob(f"*{SUFFIX}")):
+        for part in read_parts(path):
+            if part.first + len(part.masks) > plan.frames or part.counts.sum() != len(part.indices) or (part.indices >= pixels).any():
+                continue
+            ends = np.cumsum(part.counts, dtype=np.int64)
+            found.append(part.indices)
+            for k, frame in enumerate(range(part.first, part.first + len(part.masks))):
+                times[frame] += 1
+                start = int(ends[k] - part.counts[k])
+                if chosen[frame] >= 0 and masks[frame] == part.masks[k]:
+                    mine = found[chosen[frame]][starts[frame] : starts[frame] + counts[frame]]
+                    if not np.array_equal(mine, part.indices[start : ends[k]]):
+                        differing.add(frame)
+                if chosen[frame] < 0 or int(part.masks[k]).bit_count() > int(masks[frame]).bit_count():
+                    masks[frame], chosen[frame], starts[frame], counts[frame] = part.masks[k], len(found) - 1, start, part.counts[k]
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    pieces = [found[c][a : a + n] for c, a, n in zip(chosen, starts, counts, strict=True) if n]
+    indices = np.concatenate([np.zeros(0, np.uint32), *pieces]).astype(np.uint32)
+    whole = masks == (1 << plan.sectors) - 1
+    scan = CountedScan(offsets, indices, plan.scan_shape, plan.frame_shape, complete=None if whole.all() else whole)
+    lacking = tuple((int(k), tuple(s for s in range(plan.sectors) if not masks[k] >> s & 1)) for k in np.flatnonzero(~whole))
+    return scan, StreamReport(
+        plan.scan, plan.scan_shape, plan.frames, int(whole.sum()), int(((masks > 0) & ~whole).sum()), int((masks == 0).sum()), scan.events,
+        totals.duplicate, totals.late, sum(n - 1 for n in times.values()), tuple(sorted(differing)), totals.silent, dict(totals.refused),
+        totals.waited_s, totals.seconds, lacking,
+    )  # fmt: skip
