@@ -86,7 +86,8 @@ class Assembly:
         return [self._finish(group) for group, held in list(self._open.items()) if held.tick < before]
 
     def forget(self) -> None:
-        """Drop what is not ready: its senders were told to send it again."""
+        """Drop what is not ready, for it is sent again; by all sectors, until somebody says otherwise."""
+        self.expected = (1 << self.plan.sectors) - 1
         self._spare += [held.frames for held in self._open.values()]
         self._open.clear()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from emkit.io.counted import write_counted
 from emkit.model import CountedScan
@@ -40,6 +41,10 @@ class StreamReport:
     seconds: float
     lacking: tuple[tuple[int, tuple[int, ...]], ...] = field(repr=False)
 
+    @staticmethod
+    def read(path: Path) -> "StreamReport":
+        return TypeAdapter(StreamReport).validate_json(path.read_bytes())
+
     def __str__(self) -> str:
         told = [
             f"{self.scan}: {self.complete} of {self.frames} frames are whole, {self.partial} partial, {self.missing} missing; "
@@ -63,24 +68,25 @@ class StreamReport:
         return "\n".join(told)
 
 
-def finalise(folder: Path, plan: Plan, totals: Totals | None = None) -> tuple[CountedScan, StreamReport]:
-    """Join what is in `folder/parts` to `folder/counted`, a zarr that `read_counted` opens, and `folder/report.json`.
+def finalise(folder: Path, plan: Plan, totals: Totals | None = None) -> StreamReport:
+    """Join what is in `folder/parts` to `folder/counted`, a zarr that `read_counted` opens, and `folder/report.json`; the report.
 
-    Of a frame that two receivers wrote, the one with more sectors counts. Done a second time, it returns the same.
+    Of a frame that two receivers wrote, the one with more sectors counts. What is there already is not replaced: a scan of the same
+    name becomes `counted-2`, and so on. Without new parts, the last report is told again.
     """
-    if (folder / PARTS).is_dir():
-        scan, report = join_parts(folder, plan, totals or Totals())
-        unfinished = folder / f"unfinished-{COUNTED}"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        write_counted(scan, unfinished)
-        shutil.rmtree(folder / COUNTED, ignore_errors=True)
-        unfinished.rename(folder / COUNTED)
-        (folder / REPORT).write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
-        shutil.rmtree(folder / PARTS)
-        return scan, report
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / PARTS).mkdir()
-    return finalise(folder, plan, totals)
+    before = sorted(path for path in folder.glob(f"{COUNTED}*") if path.is_dir())
+    suffix = f"-{len(before) + 1}" if before else ""
+    if before and not (folder / PARTS).is_dir():
+        return StreamReport.read(folder / REPORT.replace(".", f"{before[-1].name.removeprefix(COUNTED)}."))
+    scan, report = join_parts(folder, plan, totals or Totals())
+    unfinished = folder / f"unfinished-{COUNTED}"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    write_counted(scan, unfinished)
+    (folder / REPORT.replace(".", f"{suffix}.")).write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+    unfinished.rename(folder / f"{COUNTED}{suffix}")
+    shutil.rmtree(folder / PARTS, ignore_errors=True)  # of a scan of which nothing came there is none
+    return report
 
 
 def join_parts(folder: Path, plan: Plan, totals: Totals) -> tuple[CountedScan, StreamReport]:

@@ -131,11 +131,11 @@ class Welcome(Record):
 
 
 class Here(Record):
-    """What a receiver has written of a scan before this aggregator knew it. The block: electrons of each frame, int32, -1: not written."""
+    """What a receiver has written of a scan before this aggregator knew it. The block: of each frame the electrons, int32, -1: not
+    written; then of each the mask."""
 
     kind: Literal["here"] = "here"
     plan: Plan
-    masks: bytes  # a byte a frame, zlib
 
 
 class Open(Record):
@@ -190,7 +190,6 @@ class Totals(Record):
     duplicate: Count = 0
     late: Count = 0
     refused: dict[str, Count] = {}
-    twice: Count = 0
     silent: tuple[Sector, ...] = ()
     parts: tuple[Count | None, ...] = ()  # that each sector's sender had; None: it did not say
     waited_s: Annotated[float, Ge(0)] = 0.0

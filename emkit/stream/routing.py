@@ -6,7 +6,6 @@ send what nobody confirmed.
 """
 
 import os
-import zlib
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
@@ -41,7 +40,6 @@ class Scan:
     told: set[Peer] = field(default_factory=set)
     duplicate: int = 0
     late: int = 0
-    twice: int = 0
     of_receivers: dict[Peer, tuple[int, int, int]] = field(default_factory=dict)
     closing: float | None = None  # when the finaliser was last asked
     over: bool = False
@@ -141,7 +139,7 @@ class Router:
     def _route(self, peer: Peer, data: m.Data, block: memoryview, now: float) -> list[Outgoing]:
         scan = self._of(peer, data.scan)
         if isinstance(scan, list):
-            if data.scan in self.closed:
+            if data.scan in self.views:
                 self.views[data.scan].late += len(data.frames)
             return scan
         check_data(scan.plan, data, len(block))
@@ -180,8 +178,8 @@ class Router:
         return [*self._heard(scan, peer, message.sector, now), *self._close(scan, now)]
 
     def _written(self, peer: Peer, message: m.Written, now: float) -> list[Outgoing]:
-        if peer not in self.receivers:
-            return [(peer, m.Welcome(epoch=self.epoch), b"")]
+        if peer not in self.receivers:  # taken for dead: it will be welcomed, and tell what it has
+            raise DataError("not a receiver")
         self.receivers[peer] = now
         if (scan := self.scans.get(message.scan)) is None:
             return []
@@ -199,9 +197,10 @@ class Router:
         part = slice(frames.start, frames.stop)
         old, new = scan.masks[part], np.bitwise_count(masks)
         better = (electrons >= 0) & ((scan.electrons[part] < 0) | (new > np.bitwise_count(old)))
-        scan.twice += int(((scan.electrons[part] >= 0) & (electrons >= 0)).sum())
         scan.masks[part][better], scan.electrons[part][better] = masks[better], electrons[better]
         scan.recent.append((now, int(better.sum())))
+        while now - scan.recent[0][0] > RATE_OVER_S:
+            scan.recent.popleft()
 
     def _ready(self, peer: Peer, message: m.Ready, now: float) -> list[Outgoing]:
         known = self.receivers if message.role == "receiver" else self.finalisers
@@ -219,17 +218,14 @@ class Router:
         if message.plan.scan in self.closed:
             return [(peer, self.closed[message.plan.scan], b"")]
         frames = message.plan.frames
-        unpacked = zlib.decompressobj()
-        try:
-            masks = np.frombuffer(unpacked.decompress(message.masks, frames + 1), np.uint8)
-        except zlib.error:
-            raise DataError("garbage") from None
-        if len(masks) != frames or len(block) != 4 * frames:
+        if len(block) != 5 * frames:
             raise DataError("wrong size")
         scan = self._known(message.plan, now)
-        self._put(scan, range(frames), masks, np.frombuffer(block, np.int32), now)
-        scan.told.add(peer)
-        return []
+        self._put(scan, range(frames), np.frombuffer(block, np.uint8, frames, 4 * frames), np.frombuffer(block, "<i4", frames), now)
+        done = [group for group in scan.assigned if scan.is_done(group)]  # which others had been asked for
+        for group in done:
+            del scan.assigned[group]
+        return [(one, m.Confirm(scan=message.plan.scan, group=group), b"") for group in done for one in scan.senders.values()]
 
     def _finished(self, peer: Peer, message: m.Finished) -> list[Outgoing]:
         if peer not in self.finalisers:
@@ -239,7 +235,7 @@ class Router:
         del self.scans[message.scan]
         scan.over = True
         over = self.closed[message.scan] = m.Closed(scan=message.scan, complete=message.complete, partial=message.partial)
-        return [(one, over, b"") for one in (*scan.senders.values(), *scan.told)]
+        return [(one, over, b"") for one in (*scan.senders.values(), *self.receivers)]
 
     # ---- time ----
 
@@ -288,7 +284,7 @@ class Router:
         duplicate, late, refused = (sum(one) for one in zip(*scan.of_receivers.values(), (0, 0, 0), strict=True))
         reasons = dict(self.refused) | ({"no room": refused} if refused else {})
         totals = m.Totals(
-            duplicate=scan.duplicate + duplicate, late=scan.late + late, refused=reasons, twice=scan.twice,
+            duplicate=scan.duplicate + duplicate, late=scan.late + late, refused=reasons,
             silent=tuple(sorted(scan.silent)), parts=tuple(scan.ended.get(k) for k in range(scan.plan.sectors)),
             waited_s=float(sum(scan.waited.values())), seconds=now - scan.began,
         )  # fmt: skip

@@ -46,6 +46,11 @@ class Sending:
         """Everything is confirmed."""
         return self._next == self.plan.groups and not self._way
 
+    @property
+    def confirmed(self) -> int:
+        """Groups."""
+        return self._next - len(self._way)
+
     def hear(self, message: m.Message) -> None:
         match message:
             case m.Confirm(scan=self.plan.scan, group=group):
