@@ -127,7 +127,9 @@ def _check_reference(name: str, reference: NDArray[Any] | None, frame_shape: tup
     if reference is None:
         return
     if reference.shape != frame_shape:
-        raise ParameterError(f"{name}: found the shape {reference.shape}, but frames are {frame_shape}. Give the reference of this detector.")
+        raise ParameterError(
+            f"{name}: found the shape {reference.shape}, but frames are {frame_shape}. Give the reference of this detector."
+        )
     bad = ~(np.isfinite(reference) & (reference >= least))
     if bad.any():
         y, x = np.argwhere(bad)[0]

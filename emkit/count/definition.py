@@ -24,7 +24,9 @@ def corrected(frame: NDArray[Any], dark: NDArray[Any] | None = None, gain: NDArr
     v = frame.astype(kind)
     if dark is not None:
         v = v - dark.astype(kind)
-    return v if gain is None else v * (1 / gain.astype(np.float32))
+    if gain is not None:
+        v = v * np.reciprocal(gain.astype(np.float32))
+    return np.asarray(v)
 
 
 def events(v: NDArray[Any], thresholds: Thresholds, ties: Ties) -> NDArray[np.uint32]:
@@ -35,9 +37,12 @@ def events(v: NDArray[Any], thresholds: Thresholds, ties: Ties) -> NDArray[np.ui
     for y, x in np.argwhere(counted > 0):
         value = counted[y, x]
         around = [p for p in _around(y, x, *v.shape)]
-        if all(counted[p] < value for p in around):
-            found.append((y, x))
-        elif ties == "keep" and all(counted[p] <= value for p in around) and _plateau(counted, y, x)[0] == (y, x):
+        if (
+            all(counted[p] < value for p in around)
+            or ties == "keep"
+            and all(counted[p] <= value for p in around)
+            and _plateau(counted, y, x)[0] == (y, x)
+        ):
             found.append((y, x))
     return np.array([y * v.shape[1] + x for y, x in found], np.uint32)
 

@@ -25,7 +25,7 @@ def by_numba(
     return found[:total].copy(), ends
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _count(frames: Any, dark: Any, low: Any, high: Any, keep: bool, ends: Any, found: Any) -> int:
     _, height, width = frames.shape
     v = np.zeros((height, width), np.asarray([low]).dtype)
@@ -47,7 +47,7 @@ def _count(frames: Any, dark: Any, low: Any, high: Any, keep: bool, ends: Any, f
     return n
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _is_event(v: Any, y: int, x: int, keep: bool, seen: Any, stack: Any) -> bool:
     tied = 0
     for i in range(max(y - 1, 0), min(y + 2, v.shape[0])):
@@ -58,7 +58,7 @@ def _is_event(v: Any, y: int, x: int, keep: bool, seen: Any, stack: Any) -> bool
     return tied == 1 or (keep and _first(v, y, x, seen, stack))
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _first(v: Any, y: int, x: int, seen: Any, stack: Any) -> bool:
     """Whether the pixel is the first of a plateau. `seen` is left clean."""
     width, value = v.shape[1], v[y, x]

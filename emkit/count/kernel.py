@@ -74,7 +74,17 @@ def by_compiler(
         if low > 65535:
             return found[:0], ends
         total = _library().count_uint16(
-            _address(frames), _address(dark), count, height, width, int(low), int(high), *marks, fastest, _address(ends), _address(found)
+            _address(frames),
+            _address(dark),
+            count,
+            height,
+            width,
+            int(low),
+            int(high),
+            *marks,
+            fastest,
+            _address(ends),
+            _address(found),
         )
         if total < 0:
             raise MemoryError("the kernel found no memory for its own needs")
@@ -97,7 +107,20 @@ def _library() -> ctypes.CDLL:
     except OSError as wrong:
         raise EmkitError(f"{LIBRARY} cannot be loaded ({wrong}); install emkit anew on this machine, or remove the file.") from None
     place, size = ctypes.c_void_p, ctypes.c_ssize_t
-    library.count_uint16.argtypes = [place, place, size, size, size, ctypes.c_int32, ctypes.c_int32, place, place, ctypes.c_int, place, place]
+    library.count_uint16.argtypes = [
+        place,
+        place,
+        size,
+        size,
+        size,
+        ctypes.c_int32,
+        ctypes.c_int32,
+        place,
+        place,
+        ctypes.c_int,
+        place,
+        place,
+    ]
     library.count_uint16.restype = size
     for name, kind in (("int64", ctypes.c_int64), ("float32", ctypes.c_float), ("float64", ctypes.c_double)):
         function = getattr(library, f"count_{name}")

@@ -62,8 +62,8 @@ def locate_electrons(
 ) -> LocatedScan:
     """The electrons of every frame, those that share a peak apart, each with its place to a fraction of a pixel.
 
-    Arguments are those of `count_frames`; it is some hundred times slower. Two electrons in one pixel are two events of it. Peaks beside
-    an X-ray are left out: they are its shoulders. `charge` is estimated from the electrons that lie alone, if it is not given.
+    Arguments are those of `count_frames`; it is some hundred times slower. Two electrons in one pixel are two events of it. Peaks
+    beside an X-ray are left out: they are its shoulders. `charge` is estimated from the electrons that lie alone, if it is not given.
     """
     peaks = count_frames(frames, thresholds, dark, gain, scan_shape)
     rows = rows_of(frames)
@@ -177,7 +177,7 @@ def fit_electrons(v: NDArray[Any], peaks: NDArray[Any], charge: Charge) -> tuple
 
 
 def _plausible(at: Floats, energy: Floats, before: int, charge: Charge) -> NDArray[np.bool_]:
-    """All that were there before, and of the new ones those that have an electron's energy, a partner with one, and a place apart."""
+    """All that were there before, and of the new ones those with an electron's energy, a partner with one, and a place apart."""
     kept = np.ones(len(at), bool)
     distance, partner = cKDTree(at[:before]).query(at[before:])
     apart = (distance > DEGENERATE_PX) & (energy[before:] > charge.least_adu) & (energy[partner] > charge.least_adu)
@@ -220,7 +220,8 @@ def _image(shape: tuple[int, ...], at: Floats, energy: Floats, charge: Charge) -
     found = energy[:, None, None] * py[:, :, None] * px[:, None, :]
     inside = ((rows >= 0) & (rows < shape[0]))[:, :, None] & ((columns >= 0) & (columns < shape[1]))[:, None, :]
     flat = (rows[:, :, None] * shape[1] + columns[:, None, :])[inside]
-    return np.bincount(flat, weights=found[inside], minlength=shape[0] * shape[1]).reshape(shape)
+    image: Floats = np.bincount(flat, weights=found[inside], minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
+    return image
 
 
 def _windows(frame: Floats, at: Floats) -> Floats:

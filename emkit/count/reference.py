@@ -25,8 +25,8 @@ class Reference:
     def __str__(self) -> str:
         kept = self.mean[~self.bad]
         return (
-            f"{self.frames} frames of {self.mean.shape[0]} x {self.mean.shape[1]} px: {kept.mean():.2f} ± {self.noise[~self.bad].mean():.2f} "
-            f"ADU; {int(self.bad.sum())} bad pixels"
+            f"{self.frames} frames of {self.mean.shape[0]} x {self.mean.shape[1]} px: {kept.mean():.2f} ± "
+            f"{self.noise[~self.bad].mean():.2f} ADU; {int(self.bad.sum())} bad pixels"
         )
 
 
@@ -85,4 +85,4 @@ def _robust_sigma(values: NDArray[Any], axis: int | None = 0) -> Any:
 
 def _outliers(image: NDArray[Any]) -> NDArray[np.bool_]:
     sigma = max(float(_robust_sigma(image, None)), 1e-3)
-    return np.abs(image - np.median(image)) > BAD_SIGMAS * sigma
+    return np.asarray(np.abs(image - np.median(image)) > BAD_SIGMAS * sigma)

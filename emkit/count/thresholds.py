@@ -34,7 +34,8 @@ class EstimatedThresholds(Thresholds):
     warning: str = ""
 
     def __str__(self) -> str:
-        told = f"background {self.background:.2f}, X-ray limit {self.xray:.1f} (noise {self.noise_mean:.2f} ± {self.noise_sigma:.2f} ADU)"
+        noise = f"noise {self.noise_mean:.2f} ± {self.noise_sigma:.2f} ADU"
+        told = f"background {self.background:.2f}, X-ray limit {self.xray:.1f} ({noise})"
         return told + (f"\n{self.warning}" if self.warning else "")
 
 
@@ -78,12 +79,13 @@ def estimate_thresholds(
         sample.add(corrected(rows[k], dark, gain))
     histogram, first = sample.bins, sample.first
     if len(histogram) == 1:
-        raise DataError(f"frames: all {sample.count} pixels looked at are {first}; the camera was blank. Check the file and the shutter.")
+        raise DataError(
+            f"frames: all {sample.count} pixels looked at are {first}; the camera was blank. Check the file and the shutter."
+        )
     xray = sample.mean + xray_sigmas * sample.spread
     height, centre, sigma = _fit_noise(histogram, first, whole=sample.whole)
     background = max(centre + background_sigmas * sigma, 0.0)
-    counted, cut = sample.above(background), sample.above(xray)
-    cut = cut / counted if counted else 0.0
+    cut = sample.above(xray) / max(1, sample.above(background))
     warning = ""
     if cut > MOST_CUT:
         warning = (
@@ -137,17 +139,22 @@ def _fit_noise(histogram: NDArray[np.int64], first: int, *, whole: bool) -> tupl
     centres = np.arange(len(histogram)) + first + (0.0 if whole else 0.5)
     top = int(histogram.argmax())
     half = np.flatnonzero(histogram >= histogram[top] / 2)
-    start = (float(histogram[top]), float(centres[top]), max(0.5, float(half[-1] - half[0] + 1) / 2.355 if len(half) < 1000 else 1.0))
+    start = (
+        float(histogram[top]),
+        float(centres[top]),
+        max(0.5, float(half[-1] - half[0] + 1) / 2.355 if len(half) < 1000 else 1.0),
+    )
     near = np.abs(centres - centres[top]) <= max(4.0, 6 * start[2])
     if np.count_nonzero(histogram[near]) < 3:  # noise of less than a level: nothing to fit
         return start
     try:
         (height, centre, sigma), _ = curve_fit(_gaussian, centres[near], histogram[near], start, maxfev=2000)
     except RuntimeError:
-        raise DataError("frames: the noise cannot be fitted by a Gaussian. Look at the histogram, and give thresholds yourself.") from None
+        raise DataError(
+            "frames: the noise cannot be fitted by a Gaussian. Look at the histogram, and give thresholds yourself."
+        ) from None
     return float(height), float(centre), abs(float(sigma))
 
 
 def _gaussian(x: NDArray[np.float64], height: float, centre: float, sigma: float) -> NDArray[np.float64]:
     return np.asarray(height * np.exp(-0.5 * ((x - centre) / sigma) ** 2))
-

@@ -5,7 +5,7 @@ frame. Version 3 has the same number of frames for each position, those of the f
 of each row; version 1 has one row a position, the frames of which were merged, so that an index may come twice. The attributes
 Nx, Ny are (columns, rows) on the positions, (rows, columns) on the frames.
 
-Zarr (format 3): a group with `offsets`, `indices` and `positions` as `CountedScan` has them, in chunks that any reader of zarr opens.
+Zarr (format 3): a group with `offsets`, `indices` and `positions` as `CountedScan` has them; any reader of zarr opens them.
 """
 
 import json
@@ -55,13 +55,17 @@ def _read_hdf5(path: Path) -> CountedScan:
     except BlockingIOError:
         raise PathError(f"{path} is being written by another program; wait until it is closed.") from None
     except (OSError, KeyError) as wrong:
-        raise PathError(f"{path} cannot be read as counted electrons in HDF5: {wrong}. Needed: a file of stempy or emkit.") from None
+        raise PathError(
+            f"{path} cannot be read as counted electrons in HDF5: {wrong}. Needed: a file of stempy or emkit."
+        ) from None
     if version not in (1, 2, 3):
         raise DataError(f"{path} is of version {version}; known are 1, 2 and 3.")
     count = prod(scan_shape)
     if version == 3:
         if count == 0 or len(rows) % count:
-            raise DataError(f"{path} holds {len(rows)} frames, but its {scan_shape[0]} x {scan_shape[1]} positions need a multiple of {count}.")
+            raise DataError(
+                f"{path} holds {len(rows)} frames, but its {scan_shape[0]} x {scan_shape[1]} positions need a multiple of {count}."
+            )
         positions = np.repeat(np.arange(count, dtype=np.int64), len(rows) // count)
     return _checked(path, _joined(rows), scan_shape, frame_shape, positions)
 
@@ -128,7 +132,14 @@ def _write_zarr(scan: CountedScan, path: Path) -> None:
 def create_counted(path: Path, scan_shape: tuple[int, int], frame_shape: tuple[int, int], frames: int, events: int) -> None:
     """Write what a zarr of a counted scan tells of itself."""
     path.mkdir(parents=True, exist_ok=True)
-    told = {"format": FORMAT, "version": VERSION, "scan_shape": scan_shape, "frame_shape": frame_shape, "frames": frames, "events": events}
+    told = {
+        "format": FORMAT,
+        "version": VERSION,
+        "scan_shape": scan_shape,
+        "frame_shape": frame_shape,
+        "frames": frames,
+        "events": events,
+    }
     document = {"zarr_format": 3, "node_type": "group", "attributes": {"emkit": told}}
     (path / "zarr.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
@@ -166,8 +177,12 @@ def _read_zarr(path: Path) -> CountedScan:
         events = arrays["offsets"], arrays["indices"]
         scan_shape, frame_shape = (tuple(map(int, told[name])) for name in ("scan_shape", "frame_shape"))
     except (OSError, KeyError, ValueError) as wrong:
-        raise PathError(f"{path} cannot be read as a counted scan: {wrong}. Needed: a folder that emkit wrote, or .h5 of stempy.") from None
-    return _checked(path, events, (scan_shape[0], scan_shape[1]), (frame_shape[0], frame_shape[1]), arrays["positions"], arrays.get("complete"))
+        raise PathError(
+            f"{path} cannot be read as a counted scan: {wrong}. Needed: a folder that emkit wrote, or .h5 of stempy."
+        ) from None
+    return _checked(
+        path, events, (scan_shape[0], scan_shape[1]), (frame_shape[0], frame_shape[1]), arrays["positions"], arrays.get("complete")
+    )
 
 
 def _h5py() -> Any:

@@ -2,7 +2,7 @@
 
 | version | block |
 |---|---|
-| 1 | 1024 u32 (images in the block, rows, columns, version, time, five reserved, then the numbers of the images, from 1), the images |
+| 1 | 1024 u32 (images in the block, rows, columns, version, time, five reserved, the images' numbers from 1), the images |
 | 2 | u32, the number of the first of 1600 images of 576 x 576, the images |
 | 3 | 16 bytes (u32 scan, u32 frame, u16 scan width, scan height, x, y), 576 x 576 |
 | 4 | the same header, a sector 576 rows x 144 columns |
@@ -32,7 +32,7 @@ IMAGES_V2 = 1600
 
 @dataclass(frozen=True)
 class RawScan:
-    """Where every part of every frame lies. `place[frame, sector]` is the file's index and the byte of its pixels; file -1: missing.
+    """Where every part of every frame lies: `file_of[frame, sector]`, -1 where it is missing, and `byte_of`, where its pixels begin.
 
     `found[frame]` has a bit for each sector that is there. Frames that are not whole are kept, and told.
     """
@@ -50,7 +50,7 @@ class RawScan:
 
     @property
     def sectors(self) -> int:
-        return self.file_of.shape[1]
+        return int(self.file_of.shape[1])
 
     @property
     def found(self) -> NDArray[np.uint8]:
@@ -103,8 +103,8 @@ class RawScan:
 def open_sectors(folder: Path, version: Version | None = None, scan_shape: tuple[int, int] | None = None) -> RawScan:
     """Find every frame of a scan in the files of a folder; headers only.
 
-    The version is told by the files if it is not given (1, 2 and 3 look alike only to who does not read them), the scan's shape by
-    the headers of versions 3 to 5. Raises PathError where there are no such files, DataError where they contradict each other.
+    The version is told by the files if it is not given and the scan's shape by the
+    headers of versions 3 to 5. Raises PathError where there are no such files, DataError where they contradict each other.
     """
     files = tuple(sorted(path for path in folder.iterdir() if path.suffix in (".data", ".dat", ".bin") and path.is_file()))
     if not files:
@@ -117,10 +117,13 @@ def open_sectors(folder: Path, version: Version | None = None, scan_shape: tuple
     own = _told_shape(folder, records) if version >= 3 else None
     shape = scan_shape or own
     if shape is None:
-        raise ParameterError(f"scan_shape is missing: version {version} does not tell it. Found {len(records)} frames: give (lines, positions).")
+        raise ParameterError(
+            f"scan_shape is missing: version {version} does not tell it. Found {len(records)} frames: give (lines, positions)."
+        )
     if own and scan_shape and scan_shape[0] * scan_shape[1] != own[0] * own[1]:
         raise ParameterError(
-            f"scan_shape: found {scan_shape} = {scan_shape[0] * scan_shape[1]} positions, but the headers say {own} = {own[0] * own[1]}."
+            f"scan_shape: found {scan_shape} = {scan_shape[0] * scan_shape[1]} positions, "
+            f"but the headers say {own} = {own[0] * own[1]}."
         )
     sectors = SECTORS if version >= 4 else 1
     part = blocks[0][2]
@@ -137,7 +140,9 @@ def open_sectors(folder: Path, version: Version | None = None, scan_shape: tuple
     )
 
 
-RECORD = np.dtype([("file", "i4"), ("byte", "i8"), ("frame", "i8"), ("sector", "i4"), ("scan", "i8"), ("width", "i4"), ("height", "i4")])
+RECORD = np.dtype(
+    [("file", "i4"), ("byte", "i8"), ("frame", "i8"), ("sector", "i4"), ("scan", "i8"), ("width", "i4"), ("height", "i4")]
+)
 
 
 def _blocks(index: int, file: Path, version: Version) -> tuple[NDArray[Any], str, tuple[int, int]]:
@@ -150,13 +155,13 @@ def _blocks(index: int, file: Path, version: Version) -> tuple[NDArray[Any], str
     part = SHAPES[version]
     block = HEADER.itemsize + part[0] * part[1] * 2
     count, rest = divmod(size, block)
-    heads = np.memmap(file, np.dtype([("head", HEADER), ("pixels", f"V{block - HEADER.itemsize}")]), "r", shape=(count,))["head"] if count else []
+    kind = np.dtype([("head", HEADER), ("pixels", f"V{block - HEADER.itemsize}")])
     records = np.zeros(count, RECORD)
     records["file"], records["byte"] = index, np.arange(count) * block + HEADER.itemsize
     records["sector"] = _module(file) if version >= 4 else 0
     if count:
         for name in ("frame", "scan", "width", "height"):
-            records[name] = np.asarray(heads[name])  # type: ignore[call-overload]
+            records[name] = np.memmap(file, kind, "r", shape=(count,))["head"][name]
     return records, f"{file.name} ends within a block: {rest} bytes of {block} are cut off" if rest else "", part
 
 
@@ -168,7 +173,9 @@ def _blocks_v1(index: int, file: Path, size: int) -> tuple[NDArray[Any], str, tu
         images, part = int(head[0]), (int(head[1]), int(head[2]))
         pixels = part[0] * part[1] * 2
         if not 0 < images <= 1014 or not 0 < pixels <= 2**26:
-            raise DataError(f"{file} is no file of version 1: at byte {at} its header tells of {images} images of {part[0]} x {part[1]} px.")
+            raise DataError(
+                f"{file} is no file of version 1: at byte {at} its header tells of {images} images of {part[0]} x {part[1]} px."
+            )
         whole = min(images, (size - at - head_bytes) // pixels)
         found += [(index, at + head_bytes + k * pixels, int(head[10 + k]) - 1, 0, 0, 0, 0) for k in range(whole)]
         at += head_bytes + images * pixels
@@ -190,7 +197,9 @@ def _blocks_v2(index: int, file: Path, size: int) -> tuple[NDArray[Any], str, tu
 def _told_shape(folder: Path, records: NDArray[Any]) -> tuple[int, int]:
     told = np.unique(np.stack([records["height"], records["width"]], -1), axis=0)
     if len(told) > 1 or len(scans := np.unique(records["scan"])) > 1:
-        several = f"scans {', '.join(map(str, np.unique(records['scan'])[:4]))}" if len(told) == 1 else f"shapes {told[:4].tolist()}"
+        several = (
+            f"scans {', '.join(map(str, np.unique(records['scan'])[:4]))}" if len(told) == 1 else f"shapes {told[:4].tolist()}"
+        )
         raise DataError(f"{folder} holds more than one scan: its headers tell of {several}. Give each scan a folder of its own.")
     if not told[0].all() or not len(scans):
         raise DataError(f"{folder}: its headers tell of a scan of {told[0].tolist()}; needed lines and positions of 1 or more.")
@@ -215,7 +224,9 @@ def _version_of(files: tuple[Path, ...]) -> Version:
     return 3 if files[0].stat().st_size % block < HEADER.itemsize and files[0].stat().st_size >= block else 2
 
 
-def write_sectors(folder: Path, frames: dict[int, NDArray[np.uint16]], scan_shape: tuple[int, int], name: str, *, scan: int = 1) -> list[Path]:
+def write_sectors(
+    folder: Path, frames: dict[int, NDArray[np.uint16]], scan_shape: tuple[int, int], name: str, *, scan: int = 1
+) -> list[Path]:
     """Write frames of 576 x 576 by their numbers as four files of version 5, one a sector: `NAME_module0.data` and so on."""
     made = []
     for sector in range(SECTORS):

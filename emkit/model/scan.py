@@ -1,10 +1,10 @@
 """Scans of counted electrons. Axis order is (sy, sx, ky, kx): scan position, then pixel of the detector."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isfinite, prod
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ class CountedScan:
     indices: NDArray[np.uint32]
     scan_shape: Extent
     frame_shape: Extent
-    positions: NDArray[np.int64] = field(default=None)  # type: ignore[assignment]  # then one frame for each position, in order
+    positions: NDArray[np.int64] = cast(Any, None)  # left out: one frame for each position, in order
     complete: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
@@ -113,7 +113,8 @@ class CountedScan:
         scan, frame = (*key, *[slice(None)] * (4 - len(key)))[:2], (*key, *[slice(None)] * (4 - len(key)))[2:]
         whole = np.arange(prod(self.scan_shape)).reshape(self.scan_shape)
         if all(isinstance(k, int | np.integer) for k in scan):
-            return self.frame(*np.unravel_index(int(whole[scan]), self.scan_shape))[frame]  # type: ignore[arg-type]
+            there: NDArray[np.uint32] = self.frame(*divmod(int(whole[scan]), self.scan_shape[1]))[frame]
+            return there
         found = self._at(whole[tuple(slice(k, k + 1 or None) if isinstance(k, int | np.integer) else k for k in scan)])
         return found if frame == (slice(None), slice(None)) else found.crop(*frame)
 
@@ -173,13 +174,17 @@ class CountedScan:
         """One frame for each position, with the electrons of all that it had."""
         order = np.lexsort((self.indices, np.repeat(self.positions, self.counts)))
         offsets = np.concatenate([[0], np.cumsum(self.sum("frame").ravel())]).astype(np.int64)
-        complete = None if self.complete is None else np.bincount(self.positions[~self.complete], minlength=prod(self.scan_shape)) == 0
+        complete = (
+            None if self.complete is None else np.bincount(self.positions[~self.complete], minlength=prod(self.scan_shape)) == 0
+        )
         return CountedScan(offsets, self.indices[order], self.scan_shape, self.frame_shape, complete=complete)
 
     def without_flyback(self, columns: int) -> "CountedScan":
         """The last columns of every scan line left out: what was recorded while the beam went back."""
         if not 0 <= columns < self.scan_shape[1]:
-            raise ParameterError(f"columns: found {columns}, needed 0 to {self.scan_shape[1] - 1}: a line has {self.scan_shape[1]}.")
+            raise ParameterError(
+                f"columns: found {columns}, needed 0 to {self.scan_shape[1] - 1}: a line has {self.scan_shape[1]}."
+            )
         width = self.scan_shape[1] - columns
         y, x = np.divmod(self.positions, self.scan_shape[1])
         kept = np.flatnonzero(x < width)
@@ -219,7 +224,9 @@ class CountedScan:
 
     def _mapped(self, indices: NDArray[Any], frame_shape: Extent, kept: NDArray[np.bool_]) -> "CountedScan":
         before = np.concatenate([[0], np.cumsum(kept)])
-        return replace(self, offsets=before[self.offsets].astype(np.int64), indices=indices.astype(np.uint32), frame_shape=frame_shape)
+        return replace(
+            self, offsets=before[self.offsets].astype(np.int64), indices=indices.astype(np.uint32), frame_shape=frame_shape
+        )
 
     def _events_of(self, frames: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return np.repeat(frames, self.counts)
@@ -234,7 +241,9 @@ class CountedScan:
 
     def _as_mask(self, key: NDArray[Any]) -> NDArray[np.bool_]:
         if key.dtype != np.bool_ or key.shape != self.scan_shape:
-            raise IndexError(f"found an array of {key.dtype} of {key.shape}; needed a mask (bool) of the scan's shape {self.scan_shape}")
+            raise IndexError(
+                f"found an array of {key.dtype} of {key.shape}; needed a mask (bool) of the scan's shape {self.scan_shape}"
+            )
         return key.ravel()
 
     @staticmethod

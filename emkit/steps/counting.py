@@ -41,8 +41,8 @@ class CountReport:
     def __str__(self) -> str:
         sy, sx = self.scan_shape
         return (
-            f"{self.electrons:,} electrons at {sy} x {sx} positions ({self.occupancy:.2%} of the pixels), {self.background:.2f} < v < "
-            f"{self.xray:.1f} ADU; about {self.lost:.1%} more were lost to others on the same place\n{self.told}"
+            f"{self.electrons:,} electrons at {sy} x {sx} positions ({self.occupancy:.2%} of the pixels), "
+            f"{self.background:.2f} < v < {self.xray:.1f} ADU; about {self.lost:.1%} more were lost to others on the same place\n{self.told}"
         )
 
 
@@ -100,7 +100,9 @@ def count_scan(
         raise DataError(f"{source} has no frame of which all sectors are there: {raw.report()}")
     if background is None or xray is None:
         chosen = np.sort(np.random.default_rng(0).choice(whole, min(samples, len(whole)), replace=False))
-        found = yield from stage("thresholds", estimate, {"sample": (raw, tuple(map(int, chosen)), reference, background_sigmas, xray_sigmas)})
+        found = yield from stage(
+            "thresholds", estimate, {"sample": (raw, tuple(map(int, chosen)), reference, background_sigmas, xray_sigmas)}
+        )
         thresholds = found["sample"]
     else:
         thresholds = Thresholds(background, xray)
@@ -128,7 +130,9 @@ def estimate(
     return Thresholds(found.background, found.xray)
 
 
-def count_part(raw: RawScan, first: int, dark: NDArray[np.float32] | None, thresholds: Thresholds, ties: Literal["keep", "drop"], out: Path) -> Written:
+def count_part(
+    raw: RawScan, first: int, dark: NDArray[np.float32] | None, thresholds: Thresholds, ties: Literal["keep", "drop"], out: Path
+) -> Written:
     """One task: the events of some frames, as a scan of one line."""
     frames = raw.read(range(first, min(first + FRAMES, len(raw.file_of))))
     part = out / PARTS / str(first)

@@ -30,7 +30,8 @@ class ScanPhantomReport:
 
     def __str__(self) -> str:
         sy, sx = self.scan_shape
-        return f"{self.electrons:,} electrons at {sy} x {sx} positions, frames of {FRAME[0]} x {FRAME[1]} px in sectors; the true places in {TRUTH}"
+        told = f"{self.electrons:,} electrons at {sy} x {sx} positions, frames of {FRAME[0]} x {FRAME[1]} px in sectors"
+        return f"{told}; their true places are in {TRUTH}"
 
 
 @step
@@ -66,7 +67,9 @@ def make_scan_phantom(
     phantom = ScanPhantom(scan_shape, FRAME, seed, occupancy, noise_adu=noise_adu)
     (out / TRUTH).mkdir(parents=True, exist_ok=True)
     np.save(out / DARK, phantom.dark)
-    yield from stage("expose", expose, {str(k): (phantom, k, min(k + FRAMES, count), out) for k in range(0, count, FRAMES)}, "files")
+    yield from stage(
+        "expose", expose, {str(k): (phantom, k, min(k + FRAMES, count), out) for k in range(0, count, FRAMES)}, "files"
+    )
     electrons = sum(int(np.load(path)["counts"].sum()) for path in sorted((out / TRUTH).iterdir()))
     return ScanPhantomReport(scan_shape, FRAME, electrons)
 

@@ -52,7 +52,11 @@ def test_the_kernels_are_twins(case: tuple[NDArray[Any], Any, Any, Thresholds], 
     kind = np.dtype(np.float32 if dark is not None and dark.dtype.kind == "f" else "uint16" if frames.itemsize < 4 else "int64")
     given = np.ascontiguousarray(frames, kind), None if dark is None else np.ascontiguousarray(dark, kind)
     low, high = bounds(thresholds, kind)
-    twins = [by_compiler(*given, low, high, ties), by_compiler(*given, low, high, ties, fastest=False), by_numba(*given, low, high, ties)]
+    twins = [
+        by_compiler(*given, low, high, ties),
+        by_compiler(*given, low, high, ties, fastest=False),
+        by_numba(*given, low, high, ties),
+    ]
     for found, ends in twins[1:]:
         assert found.tolist() == twins[0][0].tolist() and ends.tolist() == twins[0][1].tolist()
 
@@ -119,7 +123,11 @@ FRAMES = np.zeros((6, 4, 5), np.uint16)
 @pytest.mark.parametrize(
     ("given", "refusal", "said"),
     [
-        ({"scan_shape": (2, 4)}, ParameterError, r"found 6 frames, but 2 x 4 positions need 8: 2 are missing from position \(sy=1, sx=2\) on"),
+        (
+            {"scan_shape": (2, 4)},
+            ParameterError,
+            r"found 6 frames, but 2 x 4 positions need 8: 2 are missing from position \(sy=1, sx=2\) on",
+        ),
         ({"scan_shape": (2, 4)}, ParameterError, r"give scan_shape=\(1, 4\)"),
         ({"scan_shape": (1, 4)}, ParameterError, "2 are too many"),
         ({"frames": FRAMES.astype(np.float32)}, DataError, "found float32, needed whole numbers"),
@@ -154,6 +162,7 @@ def test_the_kernel_is_built_where_a_compiler_is() -> None:
 def test_without_a_compiler_numba_does_it(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; import emkit.count.kernel as kernel; kernel.LIBRARY = Path('none'); import numpy as np\n"
-        "from emkit.count import *; print(count_frames(np.array([[[0, 9, 0, 0, 7]]], np.uint16), Thresholds(1, 100)).indices.tolist())"
+        "from emkit.count import *; frame = np.array([[[0, 9, 0, 0, 7]]], np.uint16)\n"
+        "print(count_frames(frame, Thresholds(1, 100)).indices.tolist())"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[1, 4]"

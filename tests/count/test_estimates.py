@@ -41,7 +41,9 @@ def exposed(occupancy: float, count: int = 4) -> tuple[ScanPhantom, NDArray[np.u
 def matched(found: NDArray[Any], true: NDArray[Any]) -> NDArray[np.float64]:
     """Distances of pairs, the nearest first, each place in one pair at most."""
     distance, other = cKDTree(true).query(found, k=min(6, len(true)), distance_upper_bound=MATCH_PX)
-    pairs = sorted((d, i, j) for i, (ds, js) in enumerate(zip(distance, other, strict=True)) for d, j in zip(ds, js, strict=True) if d < 9)
+    pairs = sorted(
+        (d, i, j) for i, (ds, js) in enumerate(zip(distance, other, strict=True)) for d, j in zip(ds, js, strict=True) if d < 9
+    )
     left, right, kept = set[int](), set[int](), []
     for d, i, j in pairs:
         if i not in left and j not in right:
