@@ -62,8 +62,9 @@ def locate_electrons(
 ) -> LocatedScan:
     """The electrons of every frame, those that share a peak apart, each with its place to a fraction of a pixel.
 
-    Arguments are those of `count_frames`; it is some hundred times slower. Two electrons in one pixel are two events of it. Peaks
-    beside an X-ray are left out: they are its shoulders. `charge` is estimated from the electrons that lie alone, if it is not given.
+    Arguments are those of `count_frames`; it is some hundred times slower. Two electrons in one pixel are two events of it.
+    Peaks beside an X-ray are left out: they are its shoulders. `charge` is estimated from the electrons that lie alone, if it
+    is not given.
     """
     peaks = count_frames(frames, thresholds, dark, gain, scan_shape)
     rows = rows_of(frames)

@@ -32,7 +32,7 @@ IMAGES_V2 = 1600
 
 @dataclass(frozen=True)
 class RawScan:
-    """Where every part of every frame lies: `file_of[frame, sector]`, -1 where it is missing, and `byte_of`, where its pixels begin.
+    """Where every part of every frame lies: `file_of[frame, sector]`, -1 where it is missing; `byte_of`: where its pixels begin.
 
     `found[frame]` has a bit for each sector that is there. Frames that are not whole are kept, and told.
     """

@@ -40,10 +40,9 @@ class CountReport:
 
     def __str__(self) -> str:
         sy, sx = self.scan_shape
-        return (
-            f"{self.electrons:,} electrons at {sy} x {sx} positions ({self.occupancy:.2%} of the pixels), "
-            f"{self.background:.2f} < v < {self.xray:.1f} ADU; about {self.lost:.1%} more were lost to others on the same place\n{self.told}"
-        )
+        between = f"{self.background:.2f} < v < {self.xray:.1f} ADU"
+        counted = f"{self.electrons:,} electrons at {sy} x {sx} positions ({self.occupancy:.2%} of the pixels), {between}"
+        return f"{counted}; about {self.lost:.1%} more were lost to others on the same place\n{self.told}"
 
 
 @step
