@@ -29,7 +29,7 @@ class Aggregator:
 
     def run(self) -> None:
         with serving(self.address, self.security) as socket:
-            self.ready(socket.last_endpoint.decode())
+            self.ready(socket.getsockopt_string(zmq.LAST_ENDPOINT))
             ticked = busy = time.monotonic()
             while not self.ends() and time.monotonic() - busy < self.idle_s:
                 if socket.poll(int(TICK_S * 1000)):

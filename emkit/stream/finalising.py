@@ -55,7 +55,11 @@ class StreamReport:
                 f"frame {k} (sy={k // self.scan_shape[1]}, sx={k % self.scan_shape[1]}) lacks sector {', '.join(map(str, sectors))}"
                 for k, sectors in self.lacking[:3]
             ]
-            told.append("not whole: " + "; ".join(first) + (f"; and {len(self.lacking) - 3} more, see {REPORT}" if len(self.lacking) > 3 else ""))
+            told.append(
+                "not whole: "
+                + "; ".join(first)
+                + (f"; and {len(self.lacking) - 3} more, see {REPORT}" if len(self.lacking) > 3 else "")
+            )
         if self.silent:
             told.append(f"fell silent: sector {', '.join(map(str, self.silent))}")
         told += [f"{n} {what}" for n, what in (
@@ -99,7 +103,11 @@ def join_parts(folder: Path, plan: Plan, totals: Totals) -> tuple[CountedScan, S
     pixels = plan.frame_shape[0] * plan.frame_shape[1]
     for path in sorted((folder / PARTS).glob(f"*{SUFFIX}")):
         for part in read_parts(path):
-            if part.first + len(part.masks) > plan.frames or part.counts.sum() != len(part.indices) or (part.indices >= pixels).any():
+            if (
+                part.first + len(part.masks) > plan.frames
+                or part.counts.sum() != len(part.indices)
+                or (part.indices >= pixels).any()
+            ):
                 continue
             ends = np.cumsum(part.counts, dtype=np.int64)
             found.append(part.indices)

@@ -1,8 +1,8 @@
 """Who may take part in a stream: Curve key pairs as files, and the allow list, a folder of public keys.
 
-    KEYS/NAME.secret    mode 0600: the key pair of NAME; the aggregator's is called `aggregator`
-    KEYS/NAME.public    its public key; a client needs that of the aggregator
-    KEYS/allowed/NAME.public   a client that is let in; without the file it is not let in again
+KEYS/NAME.secret    mode 0600: the key pair of NAME; the aggregator's is called `aggregator`
+KEYS/NAME.public    its public key; a client needs that of the aggregator
+KEYS/allowed/NAME.public   a client that is let in; without the file it is not let in again
 """
 
 import ipaddress
@@ -70,7 +70,9 @@ def make_keys(folder: Path, names: list[str]) -> list[Path]:
         if not name.replace("-", "").replace("_", "").isalnum():
             raise ParameterError(f"{name!r} is no name of a key; needed: letters, digits, - and _.")
         if (folder / f"{name}.secret").exists():
-            raise PathError(f"{folder / name}.secret exists; remove it and {ALLOWED}/{name}.public first, which shuts that client out.")
+            raise PathError(
+                f"{folder / name}.secret exists; remove it and {ALLOWED}/{name}.public first, which shuts that client out."
+            )
     made = []
     for name in wanted:
         public, secret = (key.decode() for key in zmq.curve_keypair())

@@ -1,6 +1,7 @@
 """A whole stream on this machine: an aggregator, receivers, a finaliser and senders, each a process, on the loopback in clear."""
 
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,10 +10,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from emkit.errors import StreamError
+from emkit.errors import EmkitError, StreamError
 from emkit.model import Thresholds
 from emkit.stream.aggregator import Aggregator
 from emkit.stream.finalising import StreamReport
@@ -26,6 +26,7 @@ from emkit.stream.sending import Sending
 from emkit.stream.sources import Source
 
 START_S = 60.0
+SENDER = "sender"  # whose key all senders use
 PROCESSES = get_context("forkserver")  # sockets and threads are not forked
 
 
@@ -59,11 +60,16 @@ class LocalStream:
         return self._begin(_receive, self.address, self._as(name), self.folder, name, self.dark)
 
     def begin_sender(self, source: Source, sector: int, window: int = 32, rate: float | None = None) -> BaseProcess:
-        return self._begin(_send, self.address, self._as("sender"), source, sector, window, rate)
+        return self._begin(_send, self.address, self._as(SENDER), source, sector, window, rate)
 
     def finalise(self, told: Callable[[StreamReport], Any], scans: int) -> None:
-        """Join so many scans, in this process."""
-        run_finaliser(self.address, self._as("finaliser"), self.folder, told, scans=scans)
+        """Join so many scans, in this process. StreamError where another one failed; one that was killed did not."""
+        run_finaliser(self.address, self._as("finaliser"), self.folder, told, self.has_failed, scans)
+        if self.has_failed():
+            raise StreamError("a process of the stream ended early; above it said why.")
+
+    def has_failed(self) -> bool:
+        return any(process.exitcode not in (None, 0, -signal.SIGKILL) for process in self.processes)
 
     def close(self) -> None:
         for process in self.processes:
@@ -75,8 +81,7 @@ class LocalStream:
         return Security(self.security.keys, name)
 
     def _begin(self, target: Callable[..., Any], *args: Any) -> BaseProcess:
-        process = PROCESSES.Process(target=target, args=args, daemon=True)
-        process.start()
+        process = begin(target, *args)
         self.processes.append(process)
         return process
 
@@ -93,9 +98,35 @@ def local_stream(folder: Path, thresholds: Thresholds, receivers: int = 1, **giv
         stream.close()
 
 
-def _aggregate(address: str, security: Security, thresholds: Thresholds, ties: Ties, silent_s: float, ready: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def send_all(address: str, security: Security, source: Source, window: int, rate: float | None) -> None:
+    """Send all sectors, a process each, until the scan is closed. StreamError where one of them fails."""
+    senders = [begin(_send, address, security, source, sector, window, rate) for sector in range(source.plan.sectors)]
+    try:
+        for process in senders:
+            process.join()
+    finally:
+        for process in senders:
+            process.kill()
+    if failed := [k for k, process in enumerate(senders) if process.exitcode]:
+        raise StreamError(f"sector {', '.join(map(str, failed))} was not sent; above it said why.")
 
+
+def begin(target: Callable[..., Any], *args: Any) -> BaseProcess:
+    process = PROCESSES.Process(target=_speaking, args=(target, *args), daemon=True)
+    process.start()
+    return process
+
+
+def _speaking(target: Callable[..., Any], *args: Any) -> None:
+    """Ctrl-C is the parent's; what is refused is one message and the exit code 1."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        target(*args)
+    except EmkitError as refused:
+        sys.exit(str(refused))
+
+
+def _aggregate(address: str, security: Security, thresholds: Thresholds, ties: Ties, silent_s: float, ready: Any) -> None:
     def tell(at: str) -> None:
         ready.send_bytes(at.encode())
         ready.close()
@@ -104,10 +135,8 @@ def _aggregate(address: str, security: Security, thresholds: Thresholds, ties: T
 
 
 def _receive(address: str, security: Security, folder: Path, name: str, dark: NDArray[Any] | None) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     run_receiver(address, security, Receiving(folder, name, dark))
 
 
 def _send(address: str, security: Security, source: Source, sector: int, window: int, rate: float | None) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     run_sender(address, security, Sending(source.plan, sector, lambda group: source.read(sector, group), window, rate))

@@ -5,17 +5,17 @@ makes it idempotent. A group is confirmed to its senders only when a receiver ha
 again. A header that is not exactly one of these records is refused; nothing is unpickled.
 
     sender      → Begin, Data, Pulse, End              ← Welcome, Confirm, Again, Closed
-    receiver    → Ready, Here, Written                 ← Welcome, Open, Data, Expect, Closed
+    receiver    → Ready, Here, Missed, Written         ← Welcome, Open, Data, Expect, Closed
     finaliser   → Ready, Finished                      ← Welcome, Close
     watcher     → Look                                 ← View
 """
 
 from math import prod
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgpack
 from annotated_types import Ge, Gt, Interval, Len
-from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError, model_validator
+from pydantic import AllowInfNan, BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError, model_validator
 
 from emkit.errors import DataError
 
@@ -144,8 +144,15 @@ class Open(Record):
     kind: Literal["open"] = "open"
     plan: Plan
     background: Annotated[float, Ge(0)]
-    xray: Annotated[float, Gt(0)]
+    xray: Annotated[float, Gt(0), AllowInfNan(True)]  # infinite: no limit
     ties: Ties
+
+
+class Missed(Record):
+    """A receiver got data of a scan that was never opened to it."""
+
+    kind: Literal["missed"] = "missed"
+    scan: Name
 
 
 class Expect(Record):
@@ -246,12 +253,10 @@ class View(Record):
 
 
 Message = (
-    Begin | Data | Pulse | End | Ready | Welcome | Here | Open | Expect | Written | Confirm | Again | Close | Finished | Closed | Look | View
-)
-KINDS: dict[str, TypeAdapter[Message]] = {
-    one.model_fields["kind"].default: TypeAdapter(one)
-    for one in (Begin, Data, Pulse, End, Ready, Welcome, Here, Open, Expect, Written, Confirm, Again, Close, Finished, Closed, Look, View)
-}
+    Begin | Data | Pulse | End | Ready | Here | Missed | Written | Finished | Look  # to the aggregator
+    | Welcome | Open | Expect | Confirm | Again | Close | Closed | View  # from it
+)  # fmt: skip
+KINDS: dict[str, TypeAdapter[Message]] = {one.model_fields["kind"].default: TypeAdapter(one) for one in get_args(Message)}
 
 
 def encode(message: Message) -> bytes:

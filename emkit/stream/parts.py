@@ -49,7 +49,9 @@ class PartFile:
             while record:
                 record = record[self._file.write(record) :]
         except OSError as wrong:
-            raise ResourceError(f"{self.path} cannot be written ({wrong.strerror}); its frames go to another receiver. Make room.") from None
+            raise ResourceError(
+                f"{self.path} cannot be written ({wrong.strerror}); its frames go to another receiver. Make room."
+            ) from None
 
     def close(self) -> None:
         os.fsync(self._file.fileno())

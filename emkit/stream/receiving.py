@@ -80,8 +80,7 @@ class Receiving:
 
     def _data(self, data: m.Data, block: memoryview) -> list[Said]:
         if (scan := self._scans.get(data.scan)) is None:
-            self.refused += 1
-            return []
+            return [(m.Missed(scan=data.scan), b"")]
         try:
             check_data(scan.how.plan, data, len(block))
         except DataError:

@@ -90,6 +90,8 @@ class Router:
                 return self._written(peer, message, now)
             case m.Ready():
                 return self._ready(peer, message, now)
+            case m.Missed():
+                return self._missed(peer, message)
             case m.Here():
                 return self._here(peer, message, block, now)
             case m.Finished():
@@ -146,7 +148,10 @@ class Router:
         sent = self._heard(scan, peer, data.sector, now)
         if scan.is_done(data.group):
             was_there = not data.frames or bool(scan.masks[data.frames[0]] >> data.sector & 1)
-            scan.duplicate, scan.late = scan.duplicate + len(data.frames) * was_there, scan.late + len(data.frames) * (not was_there)
+            scan.duplicate, scan.late = (
+                scan.duplicate + len(data.frames) * was_there,
+                scan.late + len(data.frames) * (not was_there),
+            )
             return [*sent, (peer, m.Confirm(scan=data.scan, group=data.group), b"")]
         if data.group not in scan.assigned:
             if not self.receivers:
@@ -212,6 +217,12 @@ class Router:
             sent += self._again({name: () for name in self.scans})
         return sent
 
+    def _missed(self, peer: Peer, message: m.Missed) -> list[Outgoing]:
+        if peer not in self.receivers or (scan := self.scans.get(message.scan)) is None:
+            return []
+        scan.told.discard(peer)
+        return [*self._told(scan, peer), *self._again({message.scan: tuple(g for g, one in scan.assigned.items() if one == peer)})]
+
     def _here(self, peer: Peer, message: m.Here, block: memoryview, now: float) -> list[Outgoing]:
         if peer not in self.receivers:
             raise DataError("not a receiver")
@@ -246,7 +257,7 @@ class Router:
             sent += self.lose(peer)
         for scan in self.scans.values():
             for sector, at in scan.heard.items():
-                if sector not in scan.ended and sector not in scan.silent and now - at > self.silent_s:
+                if sector not in scan.ended and now - at > self.silent_s:  # told every time: the first may not have arrived
                     scan.silent.add(sector)
                     sent += [(one, m.Expect(scan=scan.plan.scan, sector=sector, expected=False), b"") for one in scan.told]
             sent += self._close(scan, now)

@@ -34,9 +34,9 @@ def run_sender(address: str, security: Security, sending: Sending, patience_s: f
         return sending.closed
 
 
-def _send(socket: zmq.Socket[bytes], header: bytes, block: object) -> None:
+def _send(socket: zmq.Socket[bytes], header: bytes, block: bytes | memoryview) -> None:
     try:
         socket.send(header, zmq.SNDMORE | zmq.NOBLOCK)
-        socket.send(block, zmq.NOBLOCK, copy=not block)  # type: ignore[arg-type]
+        socket.send(block, zmq.NOBLOCK, copy=not block)
     except zmq.Again:  # the queue is full, as nobody takes from it: not confirmed, so it comes again
         return

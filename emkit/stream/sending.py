@@ -13,7 +13,7 @@ from emkit.stream import messages as m
 
 Read = Callable[[int], tuple[tuple[int, ...], NDArray[np.uint16]]]  # a group: the frames that are there, and their pixels (n, h, w)
 PULSE_S = 0.5
-AGAIN_S = 5.0  # after that an unconfirmed group is sent once more; then after twice that, and so on
+AGAIN_S = 5.0  # after that an unconfirmed group is sent once more; then after twice that, at most eight times
 END_EVERY_S = 1.0
 
 
@@ -28,7 +28,9 @@ class _OnItsWay:
 class Sending:
     """One sector of one scan."""
 
-    def __init__(self, plan: m.Plan, sector: int, read: Read, window: int = 32, rate: float | None = None, again_s: float = AGAIN_S) -> None:
+    def __init__(
+        self, plan: m.Plan, sector: int, read: Read, window: int = 32, rate: float | None = None, again_s: float = AGAIN_S
+    ) -> None:
         self.plan, self.sector, self.read, self.window, self.rate, self.again_s = plan, sector, read, window, rate, again_s
         self.closed: m.Closed | None = None
         self.resent = 0
@@ -73,7 +75,10 @@ class Sending:
         if self._began is None:
             self._began = now if self.rate is None or self._next == 0 else now - self._next * self.plan.batch / self.rate
             said.append((m.Begin(plan=self.plan, sector=self.sector), None))
-        for group in sorted(self._urgent)[:4] or [g for g, one in self._way.items() if now - one.sent_at > self.again_s * 2**one.tries][:4]:
+        for group in (
+            sorted(self._urgent)[:4]
+            or [g for g, one in self._way.items() if now - one.sent_at > self.again_s * min(2**one.tries, 8)][:4]
+        ):
             one = self._way[group]
             one.sent_at, one.tries = now, one.tries + (group not in self._urgent)
             self._urgent.discard(group)

@@ -1,7 +1,7 @@
 """What a sender sends: raw files of the camera, or a phantom. Both tell a plan, and read a sector of a group of frames."""
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +33,10 @@ class RawSource:
     def __post_init__(self) -> None:
         raw = self.raw
         if raw.version not in SHAPES:
-            raise DataError(f"raw files of version {raw.version} are not streamed; needed: version 3, 4 or 5. Count them: emkit count-scan.")
-        axis = 1 if raw.version == 4 else 0
+            raise DataError(
+                f"raw files of version {raw.version} are not streamed; needed: version 3, 4 or 5. Count them: emkit count-scan."
+            )
+        axis: Literal[0, 1] = 1 if raw.version == 4 else 0
         self.plan = Plan(
             scan=self.scan, scan_shape=raw.scan_shape, frame_shape=raw.frame_shape, sectors=raw.sectors, axis=axis, batch=self.batch
         )

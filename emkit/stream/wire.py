@@ -36,7 +36,9 @@ def serving(address: str, security: Security) -> Iterator[zmq.Socket[bytes]]:
                 try:
                     socket.bind(address)
                 except zmq.ZMQError as wrong:
-                    raise PathError(f"{address} cannot be listened on ({wrong}); needed: tcp://HOST:PORT, with a free port (0: any).") from None
+                    raise PathError(
+                        f"{address} cannot be listened on ({wrong}); needed: tcp://HOST:PORT, with a free port (0: any)."
+                    ) from None
                 yield socket
         finally:
             if guard:
@@ -76,10 +78,10 @@ class _Allowed:
         return key in self.security.allowed()
 
 
-def send(socket: zmq.Socket[bytes], message: Message, block: object = b"", *, flags: int = 0) -> None:
+def send(socket: zmq.Socket[bytes], message: Message, block: bytes | memoryview = b"", *, flags: int = 0) -> None:
     """Header and block; a large block is not copied, and must not be changed."""
     socket.send(encode(message), zmq.SNDMORE | flags)
-    socket.send(block, flags, copy=memoryview(block).nbytes < 2**16)  # type: ignore[arg-type]
+    socket.send(block, flags, copy=len(block) < 2**16)
 
 
 def receive(socket: zmq.Socket[bytes]) -> tuple[Message, memoryview]:

@@ -73,7 +73,10 @@ def test_a_sector_that_is_given_up_holds_nobody_up() -> None:
     assert given_up.masks.tolist() == [1, 1] and not given_up.frames[:, 4:].any()
     next_one = assembly.add(one.model_copy(update={"group": 1, "frames": (2, 3)}), frames[2:4, :4])
     assert next_one and next_one.masks.tolist() == [1, 1]
-    assert assembly.expect(1, True) == [] and assembly.add(one.model_copy(update={"group": 2, "frames": (4, 5)}), frames[4:6, :4]) is None
+    assert (
+        assembly.expect(1, True) == []
+        and assembly.add(one.model_copy(update={"group": 2, "frames": (4, 5)}), frames[4:6, :4]) is None
+    )
 
 
 def test_frames_that_a_sector_never_had_are_told_by_their_mask() -> None:

@@ -2,10 +2,13 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Protocol
 
 import numpy as np
 import pytest
@@ -22,7 +25,7 @@ from emkit.stream.sending import Sending
 from tests.stream.scans import THRESHOLDS, a_plan, counted, frames_of, same
 
 STEP_S = 0.1
-END_S = 2000.0  # of the simulation
+END_S = 400.0  # of the simulation
 
 
 @dataclass
@@ -49,7 +52,7 @@ class Network:
     def add_receiver(self, name: str) -> None:
         self.receivers[name.encode()] = Receiving(self.folder, name, flush_ticks=400)
 
-    def add_senders(self, plan: m.Plan, frames: NDArray[np.uint16], lost: set[tuple[int, int]] = frozenset()) -> None:  # type: ignore[assignment]
+    def add_senders(self, plan: m.Plan, frames: NDArray[np.uint16], lost: AbstractSet[tuple[int, int]] = frozenset()) -> None:
         def reader(sector: int) -> Callable[[int], tuple[tuple[int, ...], NDArray[np.uint16]]]:
             def read(group: int) -> tuple[tuple[int, ...], NDArray[np.uint16]]:
                 there = tuple(k for k in plan.group(group) if (k, sector) not in lost)
@@ -58,7 +61,7 @@ class Network:
             return read
 
         for sector in range(plan.sectors):
-            self.senders[f"{plan.scan}-{sector}".encode()] = Sending(plan, sector, reader(sector), window=3)
+            self.senders[f"{plan.scan}-{sector}".encode()] = Sending(plan, sector, reader(sector), window=3, again_s=2.0)
 
     def step(self) -> None:
         self.now += STEP_S
@@ -102,16 +105,37 @@ class Network:
 
     def kill(self, name: str) -> None:
         """As kill -9: what it had not written is gone, its connections too."""
-        del self.receivers[name.encode()]
+        self.receivers.pop(name.encode()).close()
         for peer, message, out in self.router.lose(name.encode()):
             self.send(b"", peer, message, out)
+
+    def close(self) -> None:
+        for receiver in self.receivers.values():
+            receiver.close()
 
     def restart_aggregator(self) -> None:
         self.router = Router(THRESHOLDS)
         self.flying = []
 
 
-def through(network: Network, plan: m.Plan, frames: NDArray[np.uint16], lost: set[tuple[int, int]] = frozenset()) -> StreamReport:  # type: ignore[assignment]
+class Begin(Protocol):
+    def __call__(self, seed: int, loss: float = 0.0, repeat: float = 0.0, reorder: bool = False) -> Network: ...
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Begin]:
+    """Networks whose receivers write below tmp_path."""
+    with ExitStack() as stack:
+
+        def begun(seed: int, loss: float = 0.0, repeat: float = 0.0, reorder: bool = False) -> Network:
+            return stack.enter_context(closing(Network(tmp_path, random.Random(seed), loss, repeat, reorder)))
+
+        yield begun
+
+
+def through(
+    network: Network, plan: m.Plan, frames: NDArray[np.uint16], lost: AbstractSet[tuple[int, int]] = frozenset()
+) -> StreamReport:
     """What is counted equals the files', event for event, and the report names what they lack."""
     report = network.reports[plan.scan]
     found = read_counted(network.folder / plan.scan / "counted")
@@ -134,8 +158,8 @@ def through(network: Network, plan: m.Plan, frames: NDArray[np.uint16], lost: se
 def test_the_counted_scan_equals_the_files(
     seed: int, loss: float, repeat: float, reorder: bool, lost: set[tuple[int, int]], faults: list[tuple[int, str]]
 ) -> None:
-    with TemporaryDirectory() as folder:
-        network = Network(Path(folder), random.Random(seed), loss, repeat, reorder)
+    with TemporaryDirectory() as folder, ExitStack() as stack:
+        network = stack.enter_context(closing(Network(Path(folder), random.Random(seed), loss, repeat, reorder)))
         plan = a_plan()
         frames = frames_of(plan, seed)
         network.add_receiver("r0")
@@ -154,16 +178,16 @@ def test_the_counted_scan_equals_the_files(
         network.run()
         if loss == 0 and not faults:
             assert network.reports["a"].late == 0
-        if not (loss and reorder and faults):
+        if loss < 0.3:
             through(network, plan, frames, lost)
-        else:  # a group may be flushed before its last sector came; then it is named
+        else:  # a group may be given up before the last of its sectors came; then it is named
             found = read_counted(network.folder / "a" / "counted")
             named = {(k, s) for k, sectors in network.reports["a"].lacking for s in sectors}
             assert named >= lost and same(found, counted(plan, frames, named))
 
 
-def test_scan_after_scan(tmp_path: Path) -> None:
-    network = Network(tmp_path, random.Random(1), loss=0.1, repeat=0.1, reorder=True)
+def test_scan_after_scan(tmp_path: Path, begin: Begin) -> None:
+    network = begin(1, loss=0.1, repeat=0.1, reorder=True)
     network.add_receiver("r0")
     network.add_receiver("r1")
     plans = [a_plan(name, batch=batch) for name, batch in (("a", 2), ("b", 3), ("c", 1))]
@@ -174,8 +198,8 @@ def test_scan_after_scan(tmp_path: Path) -> None:
         through(network, plan, frames_of(plan, k))
 
 
-def test_a_sender_that_stalls_is_given_up_and_named(tmp_path: Path) -> None:
-    network = Network(tmp_path, random.Random(2))
+def test_a_sender_that_stalls_is_given_up_and_named(tmp_path: Path, begin: Begin) -> None:
+    network = begin(2)
     plan = a_plan()
     frames = frames_of(plan)
     network.add_receiver("r0")
@@ -187,13 +211,15 @@ def test_a_sender_that_stalls_is_given_up_and_named(tmp_path: Path) -> None:
     named = {(k, s) for k, sectors in report.lacking for s in sectors}
     assert report.silent == (2,) and {s for _, s in named} == {2} and 0 < len(named) < plan.frames
     assert same(read_counted(tmp_path / "a" / "counted"), counted(plan, frames, named))
-    assert "fell silent: sector 2" in str(report) and json.loads((tmp_path / "a" / "report.json").read_text())["partial"] == len(named)
+    assert "fell silent: sector 2" in str(report) and json.loads((tmp_path / "a" / "report.json").read_text())["partial"] == len(
+        named
+    )
     network.stopped.clear()  # and when it comes back, it is told that the scan is over
     network.run()
 
 
-def test_a_sender_that_never_came(tmp_path: Path) -> None:
-    network = Network(tmp_path, random.Random(3))
+def test_a_sender_that_never_came(tmp_path: Path, begin: Begin) -> None:
+    network = begin(3)
     plan = a_plan()
     network.add_receiver("r0")
     network.add_senders(plan, frames_of(plan))
@@ -202,8 +228,8 @@ def test_a_sender_that_never_came(tmp_path: Path) -> None:
     through(network, plan, frames_of(plan), {(k, 0) for k in range(plan.frames)})
 
 
-def test_without_receivers_the_senders_wait_and_lose_nothing(tmp_path: Path) -> None:
-    network = Network(tmp_path, random.Random(4))
+def test_without_receivers_the_senders_wait_and_lose_nothing(tmp_path: Path, begin: Begin) -> None:
+    network = begin(4)
     plan = a_plan()
     network.add_senders(plan, frames_of(plan))
     network.run(lambda: network.now > 20)
@@ -213,11 +239,11 @@ def test_without_receivers_the_senders_wait_and_lose_nothing(tmp_path: Path) -> 
     assert through(network, plan, frames_of(plan)).waited_s > 60
 
 
-def test_the_same_name_again_replaces_nothing(tmp_path: Path) -> None:
-    first = Network(tmp_path, random.Random(5))
+def test_the_same_name_again_replaces_nothing(tmp_path: Path, begin: Begin) -> None:
+    first = begin(5)
     plan = a_plan()
     for seed in (0, 1):
-        network = first if seed == 0 else Network(tmp_path, random.Random(6))
+        network = first if seed == 0 else begin(6)
         network.add_receiver("r0")
         network.add_senders(plan, frames_of(plan, seed))
         network.run()
@@ -248,8 +274,8 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("block", [b"", b"x" * 64, b"x" * 10**6])
-def test_hostile_messages_are_refused_and_counted(tmp_path: Path, block: bytes) -> None:
-    network = Network(tmp_path, random.Random(7))
+def test_hostile_messages_are_refused_and_counted(tmp_path: Path, begin: Begin, block: bytes) -> None:
+    network = begin(7)
     plan = a_plan()
     network.add_receiver("r0")
     network.add_senders(plan, frames_of(plan))
