@@ -15,79 +15,93 @@
 
 /* ---- any pixel: the definition, for the type of `v`, which is corrected already ---- */
 
-#define DEFINE_EVENTS(NAME, TYPE, CORRECT)                                                                                       \
-    typedef struct {                                                                                                             \
-        const CORRECT *raw, *dark;                                                                                               \
-        ptrdiff_t height, width;                                                                                                 \
-        TYPE low, high;                                                                                                          \
-    } NAME##_frame;                                                                                                              \
-                                                                                                                                 \
-    static inline TYPE NAME##_value(const NAME##_frame *f, ptrdiff_t at)                                                         \
-    {                                                                                                                            \
-        TYPE v = (TYPE)f->raw[at] - (f->dark ? (TYPE)f->dark[at] : 0);                                                           \
-        return v >= f->low && v < f->high ? v : 0;                                                                               \
-    }                                                                                                                            \
-                                                                                                                                 \
-    /* Whether the pixel is the first of a plateau, as far as `room` pixels of it tell: -1 if it has more. */                    \
-    static inline int NAME##_first_of(const NAME##_frame *f, ptrdiff_t at, TYPE v, int32_t *stack, ptrdiff_t room, uint8_t *seen) \
-    {                                                                                                                            \
-        uint32_t width = (uint32_t)f->width;                                                                                     \
-        ptrdiff_t found = 0, done = 0;                                                                                           \
-        int first = 1;                                                                                                           \
-        stack[found++] = (int32_t)at;                                                                                            \
-        while (first == 1 && done < found) {                                                                                     \
-            uint32_t p = (uint32_t)stack[done++], row = p / width, column = p % width;                                           \
-            for (ptrdiff_t y = row ? row - 1 : 0; first == 1 && y <= row + 1 && y < f->height; y++)                              \
-                for (ptrdiff_t x = column ? column - 1 : 0; x <= column + 1 && x < width; x++) {                                 \
-                    ptrdiff_t q = y * width + x, known = 0;                                                                      \
-                    TYPE u = NAME##_value(f, q);                                                                                 \
-                    if (u < v || q == at)                                                                                        \
-                        continue;                                                                                                \
-                    if (u > v || q < at) {                                                                                       \
-                        first = 0;                                                                                               \
-                        break;                                                                                                   \
-                    }                                                                                                            \
-                    if (seen)                                                                                                    \
-                        known = seen[q];                                                                                         \
-                    else                                                                                                         \
-                        for (ptrdiff_t k = 1; k < found; k++)                                                                    \
-                            known |= stack[k] == q;                                                                              \
-                    if (known)                                                                                                   \
-                        continue;                                                                                                \
-                    if (found == room) {                                                                                         \
-                        first = -1;                                                                                              \
-                        break;                                                                                                   \
-                    }                                                                                                            \
-                    if (seen)                                                                                                    \
-                        seen[q] = 1;                                                                                             \
-                    stack[found++] = (int32_t)q;                                                                                 \
-                }                                                                                                                \
-        }                                                                                                                        \
-        while (seen && found)                                                                                                    \
-            seen[stack[--found]] = 0;                                                                                            \
-        return first;                                                                                                            \
-    }                                                                                                                            \
-                                                                                                                                 \
-    /* `seen` and `stack` hold as many pixels as a frame; `seen` is left clean. Few plateaus need them, and they are far away. */ \
-    static int NAME##_first(const NAME##_frame *f, ptrdiff_t at, TYPE v, uint8_t *seen, int32_t *stack)                          \
-    {                                                                                                                            \
-        int32_t near[8];                                                                                                         \
-        int first = NAME##_first_of(f, at, v, near, 8, NULL);                                                                    \
-        return first >= 0 ? first : NAME##_first_of(f, at, v, stack, f->height * f->width, seen);                                \
-    }                                                                                                                            \
-                                                                                                                                 \
-    static inline int NAME##_is_event(const NAME##_frame *f, ptrdiff_t at, TYPE v, uint8_t *seen, int32_t *stack)                \
-    {                                                                                                                            \
-        uint32_t row = (uint32_t)at / (uint32_t)f->width, column = (uint32_t)at % (uint32_t)f->width;                            \
-        int tied = 0;                                                                                                            \
-        for (ptrdiff_t y = row ? row - 1 : 0; y <= row + 1 && y < f->height; y++)                                                \
-            for (ptrdiff_t x = column ? column - 1 : 0; x <= column + 1 && x < f->width; x++) {                                  \
-                TYPE u = NAME##_value(f, y * f->width + x);                                                                      \
-                if (u > v)                                                                                                       \
-                    return 0;                                                                                                    \
-                tied += u == v;                                                                                                  \
-            }                                                                                                                    \
-        return tied == 1 /* itself */ || (seen && NAME##_first(f, at, v, seen, stack));                                          \
+/* The up to eight neighbours of a pixel, in order; how many. */
+static inline int around(ptrdiff_t at, ptrdiff_t height, ptrdiff_t width, int32_t *near)
+{
+    int32_t p = (int32_t)at, w = (int32_t)width, row = p / w, column = p % w;
+    int count = 0;
+    if (row && row + 1 < height && column && column + 1 < w) {
+        const int32_t all[8] = {p - w - 1, p - w, p - w + 1, p - 1, p + 1, p + w - 1, p + w, p + w + 1};
+        for (; count < 8; count++)
+            near[count] = all[count];
+        return 8;
+    }
+    for (int32_t y = row ? row - 1 : 0; y <= row + 1 && y < height; y++)
+        for (int32_t x = column ? column - 1 : 0; x <= column + 1 && x < w; x++)
+            if (y != row || x != column)
+                near[count++] = y * w + x;
+    return count;
+}
+
+#define DEFINE_EVENTS(NAME, TYPE, CORRECT)                                                                                     \
+    typedef struct {                                                                                                           \
+        const CORRECT *raw, *dark;                                                                                             \
+        ptrdiff_t height, width;                                                                                               \
+        TYPE low, high;                                                                                                        \
+    } NAME##_frame;                                                                                                            \
+                                                                                                                               \
+    static inline TYPE NAME##_value(const NAME##_frame *f, ptrdiff_t at)                                                       \
+    {                                                                                                                          \
+        TYPE v = (TYPE)f->raw[at] - (f->dark ? (TYPE)f->dark[at] : 0);                                                         \
+        return v >= f->low && v < f->high ? v : 0;                                                                             \
+    }                                                                                                                          \
+                                                                                                                               \
+    /* Whether the pixel is the first of a plateau, as far as `room` pixels of it tell: -1 if it has more. */                  \
+    static inline int NAME##_first_of(const NAME##_frame *f, ptrdiff_t at, TYPE v, int32_t *stack, ptrdiff_t room, uint8_t *seen)\
+    {                                                                                                                          \
+        ptrdiff_t found = 0, done = 0;                                                                                         \
+        int first = 1;                                                                                                         \
+        stack[found++] = (int32_t)at;                                                                                          \
+        while (first == 1 && done < found) {                                                                                   \
+            int32_t near[8];                                                                                                   \
+            int count = around(stack[done++], f->height, f->width, near);                                                      \
+            for (int k = 0; k < count; k++) {                                                                                  \
+                int32_t q = near[k];                                                                                           \
+                TYPE u = NAME##_value(f, q);                                                                                   \
+                if (u < v || q == at)                                                                                          \
+                    continue;                                                                                                  \
+                if (u > v || q < at) {                                                                                         \
+                    first = 0;                                                                                                 \
+                    break;                                                                                                     \
+                }                                                                                                              \
+                int known = seen ? seen[q] : 0;                                                                                \
+                for (ptrdiff_t j = 1; !seen && j < found; j++)                                                                 \
+                    known |= stack[j] == q;                                                                                    \
+                if (known)                                                                                                     \
+                    continue;                                                                                                  \
+                if (found == room) {                                                                                           \
+                    first = -1;                                                                                                \
+                    break;                                                                                                     \
+                }                                                                                                              \
+                if (seen)                                                                                                      \
+                    seen[q] = 1;                                                                                               \
+                stack[found++] = q;                                                                                            \
+            }                                                                                                                  \
+        }                                                                                                                      \
+        while (seen && found)                                                                                                  \
+            seen[stack[--found]] = 0;                                                                                          \
+        return first;                                                                                                          \
+    }                                                                                                                          \
+                                                                                                                               \
+    /* `seen` and `stack` hold as many pixels as a frame; `seen` is left clean. Few plateaus need them, and they are far away. */\
+    static int NAME##_first(const NAME##_frame *f, ptrdiff_t at, TYPE v, uint8_t *seen, int32_t *stack)                        \
+    {                                                                                                                          \
+        int32_t near[8];                                                                                                       \
+        int first = NAME##_first_of(f, at, v, near, 8, NULL);                                                                  \
+        return first >= 0 ? first : NAME##_first_of(f, at, v, stack, f->height * f->width, seen);                              \
+    }                                                                                                                          \
+                                                                                                                               \
+    static inline int NAME##_is_event(const NAME##_frame *f, ptrdiff_t at, TYPE v, uint8_t *seen, int32_t *stack)              \
+    {                                                                                                                          \
+        int32_t near[8];                                                                                                       \
+        int count = around(at, f->height, f->width, near), tied = 0;                                                           \
+        for (int k = 0; k < count; k++) {                                                                                      \
+            TYPE u = NAME##_value(f, near[k]);                                                                                 \
+            if (u > v)                                                                                                         \
+                return 0;                                                                                                      \
+            tied |= u == v;                                                                                                    \
+        }                                                                                                                      \
+        return !tied || (seen && NAME##_first(f, at, v, seen, stack));                                                         \
     }
 
 #define DEFINE_COUNT(NAME, TYPE, CORRECT)                                                                                        \
@@ -288,4 +302,26 @@ ptrdiff_t count_uint16(const uint16_t *raw, const uint16_t *dark, ptrdiff_t fram
     free(left);
 #endif
     return count;
+}
+
+/* ---- sums over the events of each frame: of a mask, and of weights ---- */
+
+void sum_mask(const uint32_t *indices, const int64_t *offsets, ptrdiff_t frames, const uint8_t *mask, int64_t *sums)
+{
+    for (ptrdiff_t k = 0; k < frames; k++) {
+        int64_t sum = 0;
+        for (int64_t i = offsets[k]; i < offsets[k + 1]; i++)
+            sum += mask[indices[i]];
+        sums[k] = sum;
+    }
+}
+
+void sum_weights(const uint32_t *indices, const int64_t *offsets, ptrdiff_t frames, const double *weights, double *sums)
+{
+    for (ptrdiff_t k = 0; k < frames; k++) {
+        double sum = 0;
+        for (int64_t i = offsets[k]; i < offsets[k + 1]; i++)
+            sum += weights[indices[i]];
+        sums[k] = sum;
+    }
 }

@@ -7,6 +7,7 @@ frames at once, and lets the other threads run meanwhile.
 
 import ctypes
 import math
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from emkit.count.definition import Ties
 from emkit.errors import EmkitError
-from emkit.model import Thresholds
+from emkit.model import CountedScan, Thresholds
 
 LIBRARY = Path(__file__).with_name("events.so")
 SPARE = 2  # events that the kernel may write beyond the last
@@ -65,7 +66,7 @@ def by_compiler(
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """The C kernel."""
     count, height, width = frames.shape
-    found = np.empty(count * most_events(height, width) + SPARE, np.uint32)  # no memory is taken for what is not written
+    found = _scratch(count * most_events(height, width) + SPARE)
     ends = np.zeros(count, np.int64)
     seen = np.zeros(height * width if ties == "keep" else 0, np.uint8)
     stack = np.empty(seen.size, np.int32)
@@ -96,6 +97,31 @@ def by_compiler(
     return found[:done].copy(), ends
 
 
+def sums(scan: CountedScan, weights: NDArray[Any]) -> NDArray[Any]:
+    """For each frame the sum of the weights (ky, kx) at its events: whole numbers for a mask, else float64."""
+    whole = weights.dtype == np.bool_
+    table = np.ascontiguousarray(weights.ravel(), np.uint8 if whole else np.float64)
+    if not LIBRARY.is_file():
+        before = np.concatenate([[0], np.cumsum(table[scan.indices], dtype=np.int64 if whole else np.float64)])
+        return np.asarray(before[scan.offsets[1:]] - before[scan.offsets[:-1]])
+    indices, offsets = np.ascontiguousarray(scan.indices, np.uint32), np.ascontiguousarray(scan.offsets, np.int64)
+    found = np.zeros(len(scan), np.int64 if whole else np.float64)
+    add = _library().sum_mask if whole else _library().sum_weights
+    add(_address(indices), _address(offsets), len(scan), _address(table), _address(found))
+    return found
+
+
+_kept = threading.local()
+
+
+def _scratch(size: int) -> NDArray[np.uint32]:
+    """Room for events, kept by the thread: no memory is taken for what is not written, and what is, is taken once."""
+    if getattr(_kept, "room", None) is None or _kept.room.size < size:
+        _kept.room = np.empty(size, np.uint32)
+    room: NDArray[np.uint32] = _kept.room
+    return room
+
+
 def _address(array: NDArray[Any] | None) -> int | None:
     return array.ctypes.data if array is not None and array.size else None
 
@@ -122,6 +148,8 @@ def _library() -> ctypes.CDLL:
         place,
     ]
     library.count_uint16.restype = size
+    for name in ("sum_mask", "sum_weights"):
+        getattr(library, name).argtypes, getattr(library, name).restype = [place, place, size, place, place], None
     for name, kind in (("int64", ctypes.c_int64), ("float32", ctypes.c_float), ("float64", ctypes.c_double)):
         function = getattr(library, f"count_{name}")
         function.argtypes, function.restype = [place, place, size, size, kind, kind, place, place, place], size

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from emkit.count.kernel import sums
 from emkit.errors import ParameterError
 from emkit.model import CountedScan
 
@@ -38,8 +39,7 @@ def virtual_image(scan: CountedScan, mask: NDArray[np.bool_] | Floats) -> NDArra
     """
     if mask.shape != scan.frame_shape:
         raise ParameterError(f"mask: found the shape {mask.shape}, but frames are {scan.frame_shape}.")
-    weights = mask.ravel()[scan.indices].astype(np.float64)
-    return scan.weigh(_sums(weights, scan.offsets)).astype(np.float64)
+    return scan.weigh(sums(scan, mask)).astype(np.float64)
 
 
 def estimate_centre(scan: CountedScan) -> tuple[float, float]:
@@ -55,11 +55,10 @@ def estimate_centre(scan: CountedScan) -> tuple[float, float]:
 def centre_of_mass(scan: CountedScan, mask: NDArray[np.bool_] | None = None) -> Floats:
     """The mean place of the electrons at each position, (sy, sx, 2) as (ky, kx) px; NaN where there are none."""
     chosen = scan if mask is None else scan.select(mask.ravel()[scan.indices])
-    y, x = np.divmod(chosen.indices, np.uint32(scan.frame_shape[1]))
     count = chosen.weigh(chosen.counts).astype(np.float64)
-    sums = np.stack([chosen.weigh(_sums(axis.astype(np.float64), chosen.offsets)) for axis in (y, x)], -1)
+    moments = np.stack([chosen.weigh(sums(chosen, axis.astype(np.float64))) for axis in np.indices(scan.frame_shape)], -1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(sums / count[..., None])
+        return np.asarray(moments / count[..., None])
 
 
 @dataclass(frozen=True)
@@ -115,12 +114,6 @@ def radial_profile(scan: CountedScan, centre: tuple[float, float] | None = None)
     flat = np.repeat(scan.positions, scan.counts) * count + rings.ravel()[scan.indices]
     size = scan.scan_shape[0] * scan.scan_shape[1] * count
     return np.bincount(flat, minlength=size).reshape(*scan.scan_shape, count).astype(np.float64)
-
-
-def _sums(of_events: Floats, offsets: NDArray[np.int64]) -> Floats:
-    """The sum over the events of each frame."""
-    before = np.concatenate([[0.0], np.cumsum(of_events)])
-    return np.asarray(before[offsets[1:]] - before[offsets[:-1]])
 
 
 def _distance(frame_shape: tuple[int, int], centre: tuple[float, float]) -> Floats:
