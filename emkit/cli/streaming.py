@@ -214,8 +214,7 @@ def watching(given: argparse.Namespace) -> int:
 
 
 def picture(image: Any, columns: int) -> str:
-    """An image in characters, at most so wide: the mean of what falls on each, from the darkest to the brightest. A character is twice
-    as high as wide."""
+    """An image in characters, at most so wide: the mean of what falls on each. A character is twice as high as wide."""
     import numpy as np
 
     height, width = image.shape

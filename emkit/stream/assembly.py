@@ -1,7 +1,7 @@
 """From sectors of frames to frames, in any order, with duplicates, with gaps: state without sockets, clocks or files.
 
-A group of frames is ready when every sector that is still expected has sent its message of the group, or when it is flushed. A group
-is handed out once. What comes of it afterwards is counted: a duplicate if that sector was there in time, late if it was not.
+A group of frames is ready when every sector that is still expected has sent its message of the group, or when it is flushed.
+A group is handed out once. What comes of it afterwards is counted: a duplicate if that sector was there in time, else late.
 """
 
 from dataclasses import dataclass

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from emkit.io.counted import write_counted
 from emkit.model import CountedScan
 from emkit.stream.messages import Plan, Totals
-from emkit.stream.parts import SUFFIX, read_parts
+from emkit.stream.parts import SUFFIX, packed, read_parts
 from emkit.stream.receiving import PARTS
 
 COUNTED, REPORT = "counted", "report.json"  # in the folder of the scan
@@ -21,8 +21,8 @@ COUNTED, REPORT = "counted", "report.json"  # in the folder of the scan
 
 @dataclass(frozen=True)
 class StreamReport:
-    """What arrived. `lacking`: (frame, sectors that did not come) of every frame that is not whole. Frames are counted, but for
-    `duplicate` and `late`, which count sectors of frames; `refused` counts messages by reason, of all scans of the aggregator so far."""
+    """What arrived. `lacking`: (frame, sectors that did not come) of every frame that is not whole. Numbers are of frames, but
+    `duplicate` and `late` of sectors of frames, and `refused` of messages by reason, all that the aggregator refused so far."""
 
     scan: str
     scan_shape: tuple[int, int]
@@ -51,29 +51,31 @@ class StreamReport:
             f"{self.electrons:,} electrons in {self.seconds:.1f} s"
         ]
         if self.lacking:
-            first = [
-                f"frame {k} (sy={k // self.scan_shape[1]}, sx={k % self.scan_shape[1]}) lacks sector {', '.join(map(str, sectors))}"
-                for k, sectors in self.lacking[:3]
-            ]
-            told.append(
-                "not whole: "
-                + "; ".join(first)
-                + (f"; and {len(self.lacking) - 3} more, see {REPORT}" if len(self.lacking) > 3 else "")
-            )
+            more = f"; and {len(self.lacking) - 3} more, see {REPORT}" if len(self.lacking) > 3 else ""
+            told.append(f"not whole: {'; '.join(self._named(*one) for one in self.lacking[:3])}{more}")
         if self.silent:
             told.append(f"fell silent: sector {', '.join(map(str, self.silent))}")
-        told += [f"{n} {what}" for n, what in (
-            (self.duplicate, "sectors came twice; the first was taken"), (self.late, "sectors came late, and were left out"),
-            (self.twice, "frames were counted by two receivers; one was taken"),
-            (len(self.differing), "of these differ between the two receivers"), (sum(self.refused.values()), f"messages refused: {self.refused}"),
-        ) if n]  # fmt: skip
+        counts = {
+            "sectors came twice; the first was taken": self.duplicate,
+            "sectors came late, and were left out": self.late,
+            "frames were counted by two receivers; one was taken": self.twice,
+            "of these differ between the two receivers": len(self.differing),
+            f"messages refused: {self.refused}": sum(self.refused.values()),
+        }
+        told += [f"{n} {what}" for what, n in counts.items() if n]
         if self.waited_s >= 0.1:
             told.append(f"senders waited {self.waited_s:.1f} s for receivers, all together")
         return "\n".join(told)
 
+    def _named(self, frame: int, sectors: tuple[int, ...]) -> str:
+        sy, sx = divmod(frame, self.scan_shape[1])
+        return f"frame {frame} (sy={sy}, sx={sx}) lacks sector {', '.join(map(str, sectors))}"
 
-def finalise(folder: Path, plan: Plan, totals: Totals | None = None) -> StreamReport:
-    """Join what is in `folder/parts` to `folder/counted`, a zarr that `read_counted` opens, and `folder/report.json`; the report.
+
+def finalise(folder: Path, plan: Plan, totals: Totals | None = None) -> tuple[StreamReport, bytes]:
+    """Join what is in `folder/parts` to `folder/counted`, a zarr that `read_counted` opens, and `folder/report.json`.
+
+    Returns the report, and what is there of every frame, packed for the live view; empty where that was told before.
 
     Of a frame that two receivers wrote, the one with more sectors counts. What is there already is not replaced: a scan of the same
     name becomes `counted-2`, and so on. Without new parts, the last report is told again.
@@ -82,19 +84,19 @@ def finalise(folder: Path, plan: Plan, totals: Totals | None = None) -> StreamRe
     before = sorted(path for path in folder.glob(f"{COUNTED}*") if path.is_dir())
     suffix = f"-{len(before) + 1}" if before else ""
     if before and not (folder / PARTS).is_dir():
-        return StreamReport.read(folder / REPORT.replace(".", f"{before[-1].name.removeprefix(COUNTED)}."))
-    scan, report = join_parts(folder, plan, totals or Totals())
+        return StreamReport.read(folder / REPORT.replace(".", f"{before[-1].name.removeprefix(COUNTED)}.")), b""
+    scan, masks, report = join_parts(folder, plan, totals or Totals())
     unfinished = folder / f"unfinished-{COUNTED}"
     shutil.rmtree(unfinished, ignore_errors=True)
     write_counted(scan, unfinished)
     (folder / REPORT.replace(".", f"{suffix}.")).write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
     unfinished.rename(folder / f"{COUNTED}{suffix}")
     shutil.rmtree(folder / PARTS, ignore_errors=True)  # of a scan of which nothing came there is none
-    return report
+    return report, packed(masks, np.where(masks > 0, scan.counts, -1).astype(np.int32))
 
 
-def join_parts(folder: Path, plan: Plan, totals: Totals) -> tuple[CountedScan, StreamReport]:
-    """The scan and the report, from what receivers wrote."""
+def join_parts(folder: Path, plan: Plan, totals: Totals) -> tuple[CountedScan, NDArray[np.uint8], StreamReport]:
+    """The scan, the mask of sectors of each frame, and the report, from what receivers wrote."""
     masks, chosen = np.zeros(plan.frames, np.uint8), np.full(plan.frames, -1, np.int64)
     starts, counts = np.zeros(plan.frames, np.int64), np.zeros(plan.frames, np.int64)
     found: list[NDArray[np.uint32]] = []
@@ -126,8 +128,22 @@ def join_parts(folder: Path, plan: Plan, totals: Totals) -> tuple[CountedScan, S
     whole = masks == (1 << plan.sectors) - 1
     scan = CountedScan(offsets, indices, plan.scan_shape, plan.frame_shape, complete=None if whole.all() else whole)
     lacking = tuple((int(k), tuple(s for s in range(plan.sectors) if not masks[k] >> s & 1)) for k in np.flatnonzero(~whole))
-    return scan, StreamReport(
-        plan.scan, plan.scan_shape, plan.frames, int(whole.sum()), int(((masks > 0) & ~whole).sum()), int((masks == 0).sum()), scan.events,
-        totals.duplicate, totals.late, sum(n - 1 for n in times.values()), tuple(sorted(differing)), totals.silent, dict(totals.refused),
-        totals.waited_s, totals.seconds, lacking,
-    )  # fmt: skip
+    report = StreamReport(
+        scan=plan.scan,
+        scan_shape=plan.scan_shape,
+        frames=plan.frames,
+        complete=int(whole.sum()),
+        partial=int(((masks > 0) & ~whole).sum()),
+        missing=int((masks == 0).sum()),
+        electrons=scan.events,
+        duplicate=totals.duplicate,
+        late=totals.late,
+        twice=sum(n - 1 for n in times.values()),
+        differing=tuple(sorted(differing)),
+        silent=totals.silent,
+        refused=dict(totals.refused),
+        waited_s=totals.waited_s,
+        seconds=totals.seconds,
+        lacking=lacking,
+    )
+    return scan, masks, report

@@ -28,6 +28,7 @@ from emkit.stream.sources import Source
 START_S = 60.0
 SENDER = "sender"  # whose key all senders use
 PROCESSES = get_context("forkserver")  # sockets and threads are not forked
+PROCESSES.set_forkserver_preload([__name__])
 
 
 @dataclass

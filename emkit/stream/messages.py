@@ -1,8 +1,8 @@
 """What goes over the wire of a stream: every message is two parts, a header in msgpack and a block of bytes, often empty.
 
-A scan is cut into groups of `batch` consecutive frames. One `Data` message is one sector of one group; its key (scan, group, sector)
-makes it idempotent. A group is confirmed to its senders only when a receiver has counted and written it: what is not confirmed comes
-again. A header that is not exactly one of these records is refused; nothing is unpickled.
+A scan is cut into groups of `batch` consecutive frames. One `Data` message is one sector of one group; its key (scan, group,
+sector) makes it idempotent. A group is confirmed to its senders only when a receiver has counted and written it: what is not
+confirmed comes again. A header that is not exactly one of these records is refused; nothing is unpickled.
 
     sender      → Begin, Data, Pulse, End              ← Welcome, Confirm, Again, Closed
     receiver    → Ready, Here, Missed, Written         ← Welcome, Open, Data, Expect, Closed
@@ -165,7 +165,7 @@ class Expect(Record):
 
 
 class Written(Record):
-    """A group is counted and written: for each frame the mask of its sectors, and its electrons. The rest: totals of this receiver."""
+    """A group is counted and written: of each frame the mask of its sectors, and its electrons; this receiver's totals."""
 
     kind: Literal["written"] = "written"
     scan: Name
@@ -212,6 +212,8 @@ class Close(Record):
 
 
 class Finished(Record):
+    """The scan is joined. The block is as of `Here`, or empty."""
+
     kind: Literal["finished"] = "finished"
     scan: Name
     complete: Count
@@ -239,17 +241,17 @@ class View(Record):
 
     kind: Literal["view"] = "view"
     scan: Name | None
-    scan_shape: tuple[Count, Count]
-    frames: Count
-    whole: Count
-    partial: Count
-    lag: Count  # groups that were handed to receivers, and are not written
     receivers: Count
-    silent: tuple[Sector, ...]
-    rate: Annotated[float, Ge(0)]  # frames per second over the last seconds
-    waited_s: Annotated[float, Ge(0)]
     refused: Count
-    over: bool
+    scan_shape: tuple[Count, Count] = (0, 0)
+    frames: Count = 0
+    whole: Count = 0
+    partial: Count = 0
+    lag: Count = 0  # groups that were handed to receivers, and are not written
+    silent: tuple[Sector, ...] = ()
+    rate: Annotated[float, Ge(0)] = 0.0  # frames per second over the last seconds
+    waited_s: Annotated[float, Ge(0)] = 0.0
+    over: bool = False
 
 
 Message = (

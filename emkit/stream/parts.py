@@ -1,8 +1,8 @@
 """What a receiver writes while a scan runs: a file of records that is only appended to, one record a group of frames.
 
-A record: 28 bytes (magic, u32 first frame, u32 frames, u64 events, u32 CRC-32 of the rest, u32 0), the sector mask of each frame (u8),
-its electrons (u32), the flat indices of all (u32). A file that ends within a record belongs to a receiver that was killed: what it
-had not written whole it had not confirmed.
+A record: 28 bytes (magic, u32 first frame, u32 frames, u64 events, u32 CRC-32 of the rest, u32 0), the sector mask of each frame
+(u8), its electrons (u32), the flat indices of all (u32). A file that ends within a record belongs to a receiver that was killed:
+what it had not written whole it had not confirmed.
 """
 
 import os
@@ -62,6 +62,17 @@ class PartFile:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._file.close()
+
+
+def packed(masks: NDArray[np.uint8], electrons: NDArray[np.int32]) -> bytes:
+    """What is there of every frame of a scan, as the block of a message; -1 electrons: nothing."""
+    return electrons.astype("<i4").tobytes() + masks.tobytes()
+
+
+def unpacked(block: bytes | memoryview) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Masks and electrons, from 5 bytes a frame."""
+    frames = len(block) // 5
+    return np.frombuffer(block, np.uint8, frames, 4 * frames), np.frombuffer(block, "<i4", frames)
 
 
 def read_parts(path: Path) -> Iterator[Part]:

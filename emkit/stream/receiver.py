@@ -47,7 +47,7 @@ def run_finaliser(
     scans: int | None = None,
 ) -> None:
     """Join every scan that is over, and tell its report; end after so many scans."""
-    done: dict[str, Finished] = {}
+    done: dict[str, tuple[Finished, bytes]] = {}
     name = f"finaliser-{os.getpid()}"
     with connected(address, security) as socket:
         ticked = float("-inf")
@@ -64,7 +64,7 @@ def run_finaliser(
                 continue
             scan = heard.plan.scan
             if scan not in done:
-                report = finalise(folder / scan, heard.plan, heard.totals)
-                done[scan] = Finished(scan=scan, complete=report.complete, partial=report.partial)
+                report, there = finalise(folder / scan, heard.plan, heard.totals)
+                done[scan] = Finished(scan=scan, complete=report.complete, partial=report.partial), there
                 told(report)
-            send(socket, done[scan])
+            send(socket, *done[scan])

@@ -12,7 +12,7 @@ from emkit.errors import DataError
 from emkit.model import Thresholds
 from emkit.stream import messages as m
 from emkit.stream.assembly import Assembly, Group, check_data
-from emkit.stream.parts import Part, PartFile
+from emkit.stream.parts import Part, PartFile, packed
 
 PARTS = "parts"  # a folder in that of the scan
 FLUSH_TICKS = 120  # of half a second: a group that old is written as it is, whatever its senders promise
@@ -103,17 +103,23 @@ class Receiving:
 
     def _told(self, scan: _Scan, group: int) -> Said:
         there, held = plan_slice(scan.how.plan, group), scan.assembly
+        masks, electrons = tuple(scan.masks[there].tolist()), tuple(scan.electrons[there].tolist())
         return m.Written(
-            scan=scan.how.plan.scan, group=group, masks=tuple(scan.masks[there].tolist()), electrons=tuple(scan.electrons[there].tolist()),
-            duplicate=held.duplicate, late=held.late, refused=held.refused,
-        ), b""  # fmt: skip
+            scan=scan.how.plan.scan,
+            group=group,
+            masks=masks,
+            electrons=electrons,
+            duplicate=held.duplicate,
+            late=held.late,
+            refused=held.refused,
+        ), b""
 
     def _start_over(self) -> list[Said]:
         """Another aggregator, or one that took this receiver for dead: what is not written comes again, to somebody."""
         said: list[Said] = []
         for scan in self._scans.values():
             scan.assembly.forget()
-            said.append((m.Here(plan=scan.how.plan), scan.electrons.astype("<i4").tobytes() + scan.masks.tobytes()))
+            said.append((m.Here(plan=scan.how.plan), packed(scan.masks, scan.electrons)))
         return said
 
 

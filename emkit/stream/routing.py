@@ -1,8 +1,8 @@
 """The aggregator without sockets: which receiver gets which group, who is silent, what is written, when a scan is over.
 
-All sectors of a group go to one receiver: the one with the fewest groups open when the first of them came. Everything here can be lost
-with the process. A new aggregator welcomes everyone; receivers drop what they have not written and tell what they have, and senders
-send what nobody confirmed.
+All sectors of a group go to one receiver: the one with the fewest groups open when the first of them came. Everything here can be
+lost with the process. A new aggregator welcomes everyone; receivers drop what they have not written and tell what they have, and
+senders send what nobody confirmed.
 """
 
 import os
@@ -16,6 +16,7 @@ from emkit.errors import DataError
 from emkit.model import Thresholds
 from emkit.stream import messages as m
 from emkit.stream.assembly import check_data
+from emkit.stream.parts import unpacked
 
 Peer = bytes
 Outgoing = tuple[Peer, m.Message, bytes | memoryview]
@@ -95,7 +96,7 @@ class Router:
             case m.Here():
                 return self._here(peer, message, block, now)
             case m.Finished():
-                return self._finished(peer, message)
+                return self._finished(peer, message, block, now)
             case m.Look():
                 return [self._view(peer, message, now)]
             case _:
@@ -232,17 +233,20 @@ class Router:
         if len(block) != 5 * frames:
             raise DataError("wrong size")
         scan = self._known(message.plan, now)
-        self._put(scan, range(frames), np.frombuffer(block, np.uint8, frames, 4 * frames), np.frombuffer(block, "<i4", frames), now)
+        self._put(scan, range(frames), *unpacked(block), now)
         done = [group for group in scan.assigned if scan.is_done(group)]  # which others had been asked for
         for group in done:
             del scan.assigned[group]
         return [(one, m.Confirm(scan=message.plan.scan, group=group), b"") for group in done for one in scan.senders.values()]
 
-    def _finished(self, peer: Peer, message: m.Finished) -> list[Outgoing]:
+    def _finished(self, peer: Peer, message: m.Finished, block: memoryview, now: float) -> list[Outgoing]:
         if peer not in self.finalisers:
             raise DataError("not a finaliser")
         if (scan := self.scans.get(message.scan)) is None or scan.closing is None:
             return []
+        frames = scan.plan.frames
+        if len(block) == 5 * frames:
+            self._put(scan, range(frames), *unpacked(block), now)
         del self.scans[message.scan]
         scan.over = True
         over = self.closed[message.scan] = m.Closed(scan=message.scan, complete=message.complete, partial=message.partial)
@@ -305,19 +309,24 @@ class Router:
 
     def _view(self, peer: Peer, message: m.Look, now: float) -> Outgoing:
         name = message.scan or next(reversed(self.views), None)
-        refused = sum(self.refused.values())
+        receivers, refused = len(self.receivers), sum(self.refused.values())
         if name is None or name not in self.views:
-            return peer, m.View(scan=None, scan_shape=(0, 0), frames=0, whole=0, partial=0, lag=0, receivers=len(self.receivers), silent=(),
-                                rate=0.0, waited_s=0.0, refused=refused, over=False), b""  # fmt: skip
+            return peer, m.View(scan=None, receivers=receivers, refused=refused), b""
         scan = self.views[name]
-        while scan.recent and now - scan.recent[0][0] > RATE_OVER_S:
-            scan.recent.popleft()
         there = scan.electrons >= 0
         whole = int((there & (scan.masks == (1 << scan.plan.sectors) - 1)).sum())
         view = m.View(
-            scan=name, scan_shape=scan.plan.scan_shape, frames=scan.plan.frames, whole=whole, partial=int(there.sum()) - whole,
-            lag=len(scan.assigned), receivers=len(self.receivers), silent=tuple(sorted(scan.silent)),
-            rate=sum(n for _, n in scan.recent) / max(min(RATE_OVER_S, now - scan.began), 0.1), waited_s=float(sum(scan.waited.values())),
-            refused=refused, over=scan.over,
-        )  # fmt: skip
+            scan=name,
+            receivers=receivers,
+            refused=refused,
+            scan_shape=scan.plan.scan_shape,
+            frames=scan.plan.frames,
+            whole=whole,
+            partial=int(there.sum()) - whole,
+            lag=len(scan.assigned),
+            silent=tuple(sorted(scan.silent)),
+            rate=sum(n for at, n in scan.recent if now - at <= RATE_OVER_S) / max(min(RATE_OVER_S, now - scan.began), 0.1),
+            waited_s=float(sum(scan.waited.values())),
+            over=scan.over,
+        )
         return peer, view, np.maximum(scan.electrons, 0).astype("<u4").tobytes()

@@ -75,10 +75,8 @@ class Sending:
         if self._began is None:
             self._began = now if self.rate is None or self._next == 0 else now - self._next * self.plan.batch / self.rate
             said.append((m.Begin(plan=self.plan, sector=self.sector), None))
-        for group in (
-            sorted(self._urgent)[:4]
-            or [g for g, one in self._way.items() if now - one.sent_at > self.again_s * min(2**one.tries, 8)][:4]
-        ):
+        overdue = [g for g, one in self._way.items() if now - one.sent_at > self.again_s * min(2**one.tries, 8)]
+        for group in (sorted(self._urgent) or overdue)[:4]:
             one = self._way[group]
             one.sent_at, one.tries = now, one.tries + (group not in self._urgent)
             self._urgent.discard(group)

@@ -93,7 +93,8 @@ def test_scan_back_to_back_with_scan_and_a_stalled_sector(raw: tuple[Path, Count
     assert two.silent == (3,) and {sectors for _, sectors in two.lacking} == {(3,)} and two.complete + two.partial == 64
     assert counted.complete is not None
     assert np.array_equal(np.flatnonzero(~counted.complete), [frame for frame, _ in two.lacking])
-    assert all(np.array_equal(counted.frame(*divmod(k, 8)), raw[1].frame(*divmod(k, 8))) for k in np.flatnonzero(counted.complete))
+    whole = np.flatnonzero(counted.complete).tolist()
+    assert all(np.array_equal(counted.frame(*divmod(k, 8)), raw[1].frame(*divmod(k, 8))) for k in whole)
 
 
 def test_encrypted_for_those_on_the_list_alone(raw: tuple[Path, CountedScan], tmp_path: Path) -> None:
