@@ -10,9 +10,9 @@ Every way moves the same bytes, sectors of 576 x 144 px: `groups` blocks of `bat
     count       senders → aggregator → receiver that assembles, counts and writes → finaliser, in clear
     curve       the same, encrypted
 
-`core s/GB` is the processor's time of both ends together, which a busy machine changes less than the rate: 2 cores that do nothing else
-move 2 / that. The ways take turns, round by round; ratios are to the memcpy and the socket of the same round. GB = 1e9 bytes. `lost` is how many
-blocks or frames did not come whole.
+`core s/GB` is the processor's time of both ends together, which a busy machine changes less than the rate: 2 cores that do
+nothing else move 2 / that at most. The ways take turns, round by round; ratios are to the memcpy and the socket of the same round.
+GB = 1e9 bytes. `lost` is how many blocks or frames did not come whole.
 """
 
 import argparse
@@ -39,7 +39,7 @@ from emkit.stream.local import PROCESSES, LocalStream, begin
 from emkit.stream.sender import run_sender
 from emkit.stream.sending import Sending
 from emkit.stream.sources import PhantomSource
-from emkit.stream.wire import allocate_in_heap, serving
+from emkit.stream.wire import serving
 
 SECTORS = 4
 THRESHOLDS = Thresholds(28, 344)
@@ -83,7 +83,7 @@ def plain_socket(plan: m.Plan) -> Took:
     with socket.create_server(("127.0.0.1", 0)) as server:
         process = begin(_send_plain, server.getsockname()[1], size, count, there)
         connection, _ = server.accept()
-        into, got = memoryview(np.empty(size, np.uint8)), 0
+        into, got = memoryview(bytearray(size)), 0
         with connection:
             began, cpu = time.perf_counter(), time.process_time()
             while found := connection.recv_into(into):
@@ -104,7 +104,6 @@ def _send_direct(address: str, plan: m.Plan, cpu: Any) -> None:
 def direct(plan: m.Plan) -> Took:
     here, there = PROCESSES.Pipe(duplex=False)
     every = plan.model_copy(update={"scan_shape": (plan.groups * SECTORS, plan.batch)})
-    allocate_in_heap()
     came: set[int] = set()
     with serving("tcp://127.0.0.1:0", Security(None)) as sink:
         process = begin(_send_direct, sink.getsockopt_string(zmq.LAST_ENDPOINT), every, there)
@@ -182,11 +181,10 @@ def main() -> None:
         floors = [floor for floor in ("memcpy", "socket") if floor in found]
         ratios = {f"of {floor}": statistics.median(a / b for a, b in zip(rates, found[floor], strict=True)) for floor in floors}
         core = statistics.median(cpu[way])
-        rows.append({"way": way, "GB/s": statistics.median(rates), "lost": lost[way], **ratios, "core s/GB": core, "rounds": rates})
+        middle, spread = statistics.median(rates), f"({min(rates):.2f} to {max(rates):.2f})"
+        rows.append({"way": way, "GB/s": middle, "lost": lost[way], **ratios, "core s/GB": core, "rounds": rates})
         told = "  ".join(f"{name} {value:.2f}" for name, value in ratios.items())
-        print(
-            f"{way:8s} {statistics.median(rates):6.2f} GB/s  ({min(rates):.2f} to {max(rates):.2f})  {told}  {core:.2f} core s/GB  lost {lost[way]}"
-        )
+        print(f"{way:8s} {middle:6.2f} GB/s  {spread:16s}  {told}  {core:.2f} core s/GB  lost {lost[way]}")
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 

@@ -3,7 +3,6 @@
 Queues are bounded; the aggregator never waits for a peer: what does not fit is not sent, and comes again, as it is not confirmed.
 """
 
-import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,7 +17,6 @@ MOST_BYTES = 2**27  # of a message; libzmq ends the connection of who sends more
 QUEUE = 512  # messages a peer
 KERNEL_BYTES = 2**22  # of a socket's own buffer
 HEARTBEAT_MS, DEAD_MS = 1000, 5000
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -2, -3, -8  # of malloc.h
 
 
 @contextmanager
@@ -60,16 +58,6 @@ def connected(address: str, security: Security) -> Iterator[zmq.Socket[bytes]]:
         except zmq.ZMQError as wrong:
             raise ParameterError(f"{address} is no address to connect to ({wrong}); needed: tcp://HOST:PORT.") from None
         yield socket
-
-
-def allocate_in_heap() -> None:
-    """Have malloc of the GNU C library reuse the memory of large messages, instead of asking the kernel for zeroed pages each time."""
-    try:
-        library = ctypes.CDLL(None)
-        for option, value in ((M_MMAP_THRESHOLD, 2**25), (M_TRIM_THRESHOLD, 2**30), (M_TOP_PAD, 2**26), (M_ARENA_MAX, 1)):
-            library.mallopt(option, value)
-    except (OSError, AttributeError):  # another C library: slower, and no less right
-        return
 
 
 def _bound(socket: zmq.Socket[bytes]) -> None:
