@@ -73,6 +73,7 @@ def page_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     patch.chdir(folder)
     patch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     patch.setenv("COLUMNS", "120")
+    patch.setenv("EMKIT_RUNS_DIR", str(tmp_path_factory.mktemp("runs")))  # the last run is the page's own
     yield folder
     patch.undo()
 

@@ -84,12 +84,12 @@ def lines_of(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def until(there: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+def until(there: Callable[[], bool], process: "subprocess.Popen[str]", every_s: float = 0.02) -> None:
     last = time.monotonic() + PATIENCE_S
     while not there():
         if process.poll() is not None or time.monotonic() > last:
             sys.exit(f"the driver ended too early, or never came so far: {process.poll()}")
-        time.sleep(0.02)
+        time.sleep(every_s)
 
 
 def seconds(*argv: str) -> float:
@@ -114,7 +114,7 @@ def killed_before_its_end(out: Path, blocks: int) -> tuple[RunFolder, float]:
     out.with_name("hold").touch()
     began = time.perf_counter()
     process = driver(out, blocks)
-    until(lambda: bool(all_runs()) and lines_of(all_runs()[-1].journal) == blocks, process)
+    until(lambda: bool(all_runs()) and lines_of(all_runs()[-1].journal) == blocks, process, every_s=0.25)
     took = time.perf_counter() - began
     process.kill()
     process.wait()
@@ -124,9 +124,9 @@ def killed_before_its_end(out: Path, blocks: int) -> tuple[RunFolder, float]:
 
 def resumed(run: RunFolder, out: Path, blocks: int) -> tuple[float, float, float]:
     """Seconds until the missing task was done, and until all was; the driver's peak memory in MiB."""
-    began = time.perf_counter()
+    size, began = run.journal.stat().st_size, time.perf_counter()
     process = driver(out, blocks, run.path)
-    until(lambda: lines_of(run.journal) == blocks + 1, process)
+    until(lambda: run.journal.stat().st_size > size, process)
     goes_on = time.perf_counter() - began
     told, _ = process.communicate()
     return goes_on, time.perf_counter() - began, int(told) / 2**20

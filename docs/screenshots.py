@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ from emkit_hub.visitor import Visitor
 from kernel_screenshots import take_kernels
 from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright
+from run_screenshots import take_runs
 
 COLOURS = 256  # of a picture's palette: a third of the bytes, and nobody sees it
 LARGEST_PX = (1000, 1000)
@@ -57,6 +59,13 @@ pool = 0
 [overview]
 file_systems = ["/", "/tmp"]
 """
+
+LINEAGE = (
+    "make-phantom -o raw --sections 20 --size-px 512",
+    "align-sections raw -o aligned.ome.zarr --voxel-size-nm 45 4.6 4.6",
+    "measure-alignment aligned.ome.zarr -o quality.csv",
+    "lineage quality.csv --svg lineage.svg",
+)
 
 Save = Callable[[str, bytes], None]
 
@@ -241,6 +250,16 @@ async def take_overview(save: Save) -> None:
                 await browser.close()
 
 
+def draw_lineage(folder: Path) -> None:
+    """The picture that `emkit lineage` draws, of the page that tells of it."""
+    emkit = Path(sys.executable).with_name("emkit")
+    with tempfile.TemporaryDirectory() as data:
+        for line in LINEAGE:
+            subprocess.run([emkit, *line.split()], cwd=data, check=True, env={**os.environ, "EMKIT_RUNS_DIR": f"{data}/runs"})
+        text = (Path(data) / "lineage.svg").read_text()
+        (folder / "lineage.svg").write_text(text.replace(f"{data}/", "/data/"))
+
+
 async def take(folder: Path) -> None:
     def save(name: str, png: bytes) -> None:
         file, whole = folder / f"{name}.png", Image.open(BytesIO(png)).convert("RGB")
@@ -271,6 +290,8 @@ async def take(folder: Path) -> None:
 
     await take_overview(save)
     await take_kernels(save)
+    await take_runs(save)
+    draw_lineage(folder)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import hashlib
 import os
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Generator, Iterable
 from contextlib import suppress
@@ -33,11 +34,12 @@ def digests(paths: Iterable[Path]) -> Generator[tuple[Path, str | OSError], None
     ended, todo = threading.Event(), deque(paths)
 
     def work() -> None:
+        piece = memoryview(bytearray(PIECE_BYTES))
         with suppress(IndexError):  # nothing is left
             while not ended.is_set():
                 path = todo.popleft()
                 try:
-                    found.put((path, _digest(path, ended)))
+                    found.put((path, _digest(path, piece, ended)))
                 except OSError as unreadable:
                     found.put((path, unreadable))
         found.put(None)
@@ -45,14 +47,16 @@ def digests(paths: Iterable[Path]) -> Generator[tuple[Path, str | OSError], None
     threads = [threading.Thread(target=work, daemon=True) for _ in range(2 * len(os.sched_getaffinity(0)))]
     for thread in threads:
         thread.start()
-    at_work = len(threads)
+    at_work, asked_s = len(threads), time.monotonic()
     try:
         while at_work:
+            if (now_s := time.monotonic()) - asked_s >= PERIOD_S:
+                if cancelled():
+                    raise Cancelled("cancelled while files were read")
+                asked_s = now_s
             try:
                 one = found.get(timeout=PERIOD_S)
             except queue.Empty:
-                if cancelled():
-                    raise Cancelled("cancelled while files were read") from None
                 continue
             if one is None:
                 at_work -= 1
@@ -64,8 +68,8 @@ def digests(paths: Iterable[Path]) -> Generator[tuple[Path, str | OSError], None
             thread.join()
 
 
-def _digest(path: Path, ended: threading.Event) -> str:
-    hasher, piece = hashlib.sha256(), memoryview(bytearray(PIECE_BYTES))
+def _digest(path: Path, piece: memoryview, ended: threading.Event) -> str:
+    hasher = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
         while not ended.is_set() and (size := file.readinto(piece)):
             hasher.update(piece[:size])

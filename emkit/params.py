@@ -22,6 +22,7 @@ Kind = Literal["image folder", "volume", "folder", "table", "image"]
 Positive = Annotated[float, Gt(0)]
 FILES = ("table", "image")  # kinds whose paths are files; the paths of all others are folders
 IMAGES = (".tif", ".tiff", ".png")
+UNFINISHED = "unfinished-"  # before the name of an output while it is built
 SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
 
 
@@ -215,6 +216,14 @@ def _say(known: Mapping[str, Parameter], error: Mapping[str, Any]) -> str:
     return f"{where}: found {error['input']!r}, needed {error['msg'].removeprefix('Input should be ')}{unit}"
 
 
+def unfinished_of(path: Path) -> Path | None:
+    """The output that is still being made, if the path leads into what is built for one; None for any other path."""
+    for one in (path.absolute(), *path.absolute().parents):
+        if one.name.startswith(UNFINISHED) and one.with_name(f"{one.name}.run").is_file():  # the note of who makes it
+            return one.with_name(one.name.removeprefix(UNFINISHED))
+    return None
+
+
 _NEEDED: Mapping[Kind, str] = {
     "image folder": f"a folder of section images ({', '.join(IMAGES)})",
     "volume": "an OME-Zarr folder (zarr.json or .zattrs in it)",
@@ -227,6 +236,8 @@ _NEEDED: Mapping[Kind, str] = {
 def _wrong_input(path: Path, kind: Kind) -> str:
     if not path.exists():
         return "does not exist"
+    if out := unfinished_of(path):
+        return f"is not finished (watch it: emkit watch {out}; or go on with it: emkit resume {out})"
     if path.is_dir() != (kind not in FILES):
         return f"is a {'folder' if path.is_dir() else 'file'}"
     if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):

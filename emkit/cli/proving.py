@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from emkit.cli.recipes import add_place
+
 RUN = "an id, the beginning of one, last, or the path of an output"
 
 
@@ -27,6 +29,7 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
     )  # fmt: skip
     one.add_argument("-o", "--out", type=Path, required=True, metavar="NEW", help="where to write it anew")
     one.add_argument("--overwrite", action="store_true", help="replace NEW if it exists")
+    add_place(one, "on")
     one = commands.add_parser(
         "diff", help="Say what differs between two runs.",
         description="Say what differs between two runs: inputs, parameters, versions, machines, results. Ends with 4 if any does.",
@@ -74,10 +77,11 @@ def repair(given: argparse.Namespace) -> int:
 
 def rerun(given: argparse.Namespace) -> int:
     from emkit.cli.recipes import heard
+    from emkit.run.place import Place
     from emkit.runs import rerun
 
     with heard():
-        found = rerun(given.made, out=given.out, overwrite=given.overwrite)
+        found = rerun(given.made, out=given.out, overwrite=given.overwrite, on=Place.parse(given.on or "local"))
     print(found)
     return 0 if found.same else 4
 

@@ -82,7 +82,7 @@ def _run_workflow(given: argparse.Namespace, recipe: "Recipe") -> int:
     folder = begin_workflow(given.recipe, recipe, overwrite=given.overwrite, table=given.table, on=on)
     if given.detach:
         detach_whole(folder)
-        print(f"{folder.id} runs on by itself. Watch it: emkit watch {folder.id}")
+        print(left_alone(folder))
         return 0
     try:
         with heard():
@@ -97,6 +97,13 @@ def tell_workflow(folder: "RunFolder") -> None:
     for name in ("told.txt", "table.md"):
         if (file := folder.path / name).is_file():
             print(file.read_text(), end="")
+
+
+def left_alone(folder: "RunFolder") -> str:
+    """What is said of a run that was just begun and left to itself."""
+    job = folder.facts().get("job")
+    named = f", as job {job['id']}" if job else ""
+    return f"{folder.id} runs on by itself{named}. Watch it: emkit watch {folder.id}"
 
 
 def run_call(call: Call, *, plan: bool, overwrite: bool, as_json: bool, detached: bool = False, on: str | None = None) -> int:
@@ -117,7 +124,7 @@ def run_call(call: Call, *, plan: bool, overwrite: bool, as_json: bool, detached
         from emkit.run.detached import detach
 
         detach(folder := begin(call, overwrite=overwrite, on=place))
-        print(f"{folder.id} runs on by itself. Watch it: emkit watch {folder.id}")
+        print(left_alone(folder))
         return 0
     with heard():
         result = execute(call, overwrite=overwrite, on=place)

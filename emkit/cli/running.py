@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from emkit.cli.recipes import add_place, tell_workflow
+from emkit.cli.recipes import add_place, left_alone, tell_workflow
 
 if TYPE_CHECKING:
     from emkit.run.folder import RunFolder
@@ -103,7 +103,7 @@ def resume(given: argparse.Namespace) -> int:
         place_anew(folder, Place.parse(given.on))
     if given.detach:
         detach(folder)
-        print(f"{folder.id} runs on by itself. Watch it: emkit watch {folder.id}")
+        print(left_alone(folder))
         return 0
     with heard():
         drive(folder)

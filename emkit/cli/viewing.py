@@ -1,7 +1,6 @@
 """`emkit view`: look at a volume in the browser, from a plain terminal."""
 
 import argparse
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,14 @@ def add(commands: "Subcommands") -> None:
 
 
 def view(given: argparse.Namespace) -> int:
+    import asyncio
+
+    from emkit.run.output import unfinished
     from emkit.server.alone import serving
+
+    if not given.volume.exists() and unfinished(given.volume).is_dir():
+        given.volume = unfinished(given.volume)
+        print("It is still being made: what is not written yet is black. Reload the page to see more.", flush=True)
 
     async def serve() -> None:
         async with serving(given.volume, before=given.before, port=given.port) as url:

@@ -27,6 +27,7 @@ from emkit.errors import ParameterError, PathError
 from emkit.io.ngff import Metadata, group_document, read_metadata
 from emkit.io.stores import context, create_store, finish, kvstore, os_error, read_store
 from emkit.model import Level, Shape, SizeNm, Volume, VolumeKind
+from emkit.params import unfinished_of
 from emkit.provenance import Written, await_files, written
 
 if TYPE_CHECKING:  # imported where they are used: 90 and 400 ms
@@ -115,6 +116,11 @@ def write_block(path: Path, block: Block, array: NDArray[Any], level: int = 0) -
     return written(path, *_write(pyramid, block, array, level))
 
 
+def memory_to_write(block_bytes: int) -> int:
+    """Bytes by which a process grows that makes and writes such blocks: tensorstore, a block, and its chunks being packed."""
+    return 38_000_000 + block_bytes * 11 // 5
+
+
 def build_block(path: Path, level: int, block: Block, finer_files: Collection[Path] = ()) -> Written:
     """Make one block of a level, and of the levels after it in its group, from the finer level.
 
@@ -180,10 +186,17 @@ def open_level(path: Path, level: int = 0) -> "tensorstore.TensorStore":
 def open_volume(path: Path | str, level: int = 0) -> "xarray.DataArray":
     """A level as a lazy xarray.DataArray (z, y, x): voxels are read when used, coordinates are voxel centres in nm.
 
+    PathError for a volume that is still being made: what it has not yet would be taken for zeros.
+
     >>> open_volume("stack.ome.zarr").sel(z=90, method="nearest").mean()  # doctest: +SKIP
     """
     from emkit.io.lazy import lazy_array
 
+    if out := unfinished_of(Path(path)):
+        raise PathError(
+            f"{path} is not finished: what is not written yet would be read as 0. Watch its run: emkit watch {out}; "
+            f"if nobody drives it, go on with it: emkit resume {out}; to look at it as it is: emkit view {path}"
+        )
     volume = read_volume(Path(path))
     return lazy_array(open_level(Path(path), level), volume.levels[level], volume.name)
 

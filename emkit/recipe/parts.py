@@ -116,6 +116,8 @@ class Reader:
         known = {p.name: p for p in parameters(function)}
         given = dict(one.arguments)
         if self.followed and self.followed[0] == name:
+            if (p := known.get(self.followed[1])) and not _reads(p):
+                raise ParameterError(f"follow.argument: {p.name} reads no file; needed: a parameter that names an input.")
             given[self.followed[1]] = str(self.item or STEM)
         sources = {word[1:] for key, value in given.items() if _reads(known.get(key)) for word in _references(value)}
         for key, value in given.items():

@@ -8,7 +8,7 @@ import inspect
 import json
 import time
 from collections.abc import Generator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,16 +16,16 @@ from typing import Any, TypeVar
 
 from emkit_jobs.offered import Offer
 
-from emkit.errors import DamagedError
+from emkit.errors import DamagedError, PathError
 from emkit.params import Call, Reads
-from emkit.provenance import RESULT, TASKS, Run, fingerprint, size_of, versions, write_record
+from emkit.provenance import RESULT, TASKS, Run, fingerprint, recipe_text, size_of, versions, write_record
 from emkit.run import afar
 from emkit.run.detached import detach, follow
 from emkit.run.disk import refusing_full_disks
-from emkit.run.folder import RunFolder
+from emkit.run.folder import RunFolder, State
 from emkit.run.machine import machine
 from emkit.run.mending import Mending
-from emkit.run.output import Claim, claimed, clear, place, remove, seal, settle, unfinished
+from emkit.run.output import Claim, claimed, clear, note_of, place, remove, seal, settle, unfinished
 from emkit.run.place import Place
 from emkit.run.plan import PeakMemory, Plan, gate
 from emkit.run.room import Placed, default_place, placed
@@ -75,6 +75,8 @@ def execute(
     `workers` how many at once at most here, `home` where a folder for the run is made, if not among my runs, `mending` what
     is left of the output that is to be made whole. Raises what refuses the run, before anything is written.
     """
+    if call.out and not folder and not overwrite and not mending:
+        folder = _untold(call, call.out)
     if folder and call.out and _is_placed(folder, call.out):
         return _ended(call, call.out, folder, lock)
     chosen = folder.place if folder else on or Place("local", count=workers)
@@ -96,6 +98,8 @@ def execute(
         claim = stack.enter_context(claimed(call.out)) if call.out else None
         if claim and (before := claim.run_folder()) and folder is None:
             folder = _unfinished_run(before, identity, claim.out)
+        if claim and (before := claim.run_folder()) and (not folder or before != folder.path):
+            _check_nobody_drives(RunFolder(before), claim.out)
         folder = folder or RunFolder.make(call, planned, overwrite=overwrite, home=home)
         built = unfinished(call.out) if call.out else None
         stack.enter_context(refusing_full_disks(folder.path, built, planned.disk_bytes))  # what its own notes meet
@@ -176,9 +180,24 @@ def _whose(journal: Path) -> str:
         return file.readline().rstrip("\n")
 
 
+def _check_nobody_drives(other: RunFolder, out: Path) -> None:
+    """Refuse an output that another run writes from where the lock of its note does not reach."""
+    with suppress(FileNotFoundError):  # a run whose folder is gone
+        if other.state in (State.STARTING, State.RUNNING):
+            raise PathError(f"out: run {other.id} is writing {out} now. Wait for it, cancel it, or choose another name.")
+
+
 def _is_placed(folder: RunFolder, out: Path) -> bool:
     """Whether the output has taken its place, though the run may have been killed before it could say so."""
     return out.exists() and folder.facts().get("seal") == seal(out)
+
+
+def _untold(call: Call, out: Path) -> RunFolder | None:
+    """The run of this very call whose output is in its place, if it was killed before it could say so: its note is still there."""
+    text = note_of(out).read_text() if note_of(out).is_file() else ""
+    folder = RunFolder(Path(text))
+    same = bool(text) and folder.recipe.is_file() and folder.recipe.read_text() == recipe_text(call.absolute())
+    return folder if same and _is_placed(folder, out) else None
 
 
 def _ended(call: Call, out: Path, folder: RunFolder, lock: int | None) -> Any:

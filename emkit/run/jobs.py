@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 from emkit_jobs.offered import Offer
+from emkit_jobs.profiles import runtime
 from emkit_jobs.scheduler import Job, SchedulerError, State, Status, Waiting
 from emkit_jobs.script import Verbatim, render
 from emkit_jobs.slurm import Slurm, SlurmScheduler
@@ -130,6 +131,14 @@ def _asked(question: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """The answer, also for whoever stands in an event loop of their own."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(lambda: asyncio.run(question())).result()
+
+
+def time_limit(job_id: str) -> timedelta | None:
+    """Of a job that is known to the Slurm of this machine; None where it has none, or Slurm does not say."""
+    try:
+        return runtime(_asked(lambda: Slurm().show(job_id))["TimeLimit"])
+    except (SchedulerError, KeyError, ValueError):  # "UNLIMITED" is no time
+        return None
 
 
 def own_address(slurm_conf: str) -> str | None:

@@ -56,7 +56,9 @@ class Mending:
                 sync(new)
         begun = journal.with_name("journal.begun")
         begun.write_text(f"{identity}\n{self.lines}")
+        sync(begun)  # a line that was lost would let a task write again into what is still linked to the output
         begun.replace(journal)
+        sync(journal.parent)
 
     def check(self, built: Path, known: Mapping[str, str]) -> None:
         """DamagedError if what was built is not what was lost; `known` are digests that were taken of it already."""

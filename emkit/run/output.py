@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emkit.errors import PathError
+from emkit.params import UNFINISHED
 from emkit.provenance import METADATA, sync
 from emkit.run.lock import take
 
@@ -24,7 +25,7 @@ AT_FDCWD, RENAME_EXCHANGE = -100, 2
 
 def unfinished(out: Path) -> Path:
     """Where the output is built."""
-    return out.with_name(f"unfinished-{out.name}")
+    return out.with_name(f"{UNFINISHED}{out.name}")
 
 
 def place(out: Path) -> None:
@@ -113,7 +114,7 @@ def claimed(out: Path) -> Iterator[Claim]:
 
 def note_of(out: Path) -> Path:
     """The file beside an unfinished output that names its run's folder."""
-    return out.with_name(f"unfinished-{out.name}.run")
+    return out.with_name(f"{UNFINISHED}{out.name}.run")
 
 
 def remove(path: Path) -> None:

@@ -62,7 +62,7 @@ def room(place: Place, offer: Offer | None = None) -> Room:
     """What there is at a place, asked now. ParameterError or ResourceError where there is no such place."""
     match place.kind:
         case "serial":
-            return Room("this process", 1, memory_bytes=memory_left())
+            return Room("this process", 1, cores(), memory_left())
         case "local":
             return Room("this machine", place.count or cores(), cores(), memory_left())
         case "slurm":
@@ -187,12 +187,13 @@ def _like_this_job() -> Offer:
     """Of the same partition and account, and as long; what a run has asked of it is put in by its plan."""
     if not in_a_job():
         raise ParameterError(f"on: found slurm, a job like the one that this is in; but this is in none. Needed: one of {KNOWN}.")
+    from emkit.run import jobs
+
     given = os.environ
-    ends, starts = given.get("SLURM_JOB_END_TIME", ""), given.get("SLURM_JOB_START_TIME", "")
     resources = Resources(
         cpus=int(given.get("SLURM_CPUS_ON_NODE", "1")),
         memory_mb=int(memory) if (memory := given.get("SLURM_MEM_PER_NODE", "")).isdigit() and int(memory) else None,
-        runtime=timedelta(seconds=int(ends) - int(starts)) if ends.isdigit() and starts.isdigit() else None,
+        runtime=jobs.time_limit(given["SLURM_JOB_ID"]),
         partition=given.get("SLURM_JOB_PARTITION") or None,
         account=given.get("SLURM_JOB_ACCOUNT") or None,
     )  # fmt: skip

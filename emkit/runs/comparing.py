@@ -11,7 +11,6 @@ from emkit.recipe import load
 from emkit.records import digests_of, read_record
 from emkit.run.folder import RunFolder
 from emkit.runs.finding import find_run
-from emkit.runs.numbers import largest_differences
 from emkit.runs.repairing import REPAIR
 
 SHOWN = 12  # characters of a digest
@@ -95,6 +94,8 @@ def of_record(name: str, out: Path) -> Side:
 def of_run(run: RunFolder) -> Side:
     """By the output if the run has left it as it is, else by the folder, which tells no digests."""
     facts = run.facts()
+    if facts.get("kind") not in (None, REPAIR):
+        raise PathError(f"RUN: found {run.id}, a {facts['kind']} of several runs; needed: one run. Name the outputs to compare.")
     for place in filter(None, (facts["out"], run.path)):
         try:
             if read_record(Path(place)).run == run.id or facts.get("kind") == REPAIR:
@@ -110,6 +111,8 @@ def of_run(run: RunFolder) -> Side:
 
 def compared(one: Side, other: Side) -> Comparison:
     """The two, kind by kind; values only where both outputs are there and differ."""
+    from emkit.runs.numbers import largest_differences  # numpy, which whoever lists runs can do without
+
     if one.out and other.out:
         result = _lines(one.results, other.results)
         numbers = largest_differences(one.out, other.out, _differing(one.results, other.results)) if result else ()

@@ -1,21 +1,23 @@
 """The lineage of an output as a picture: what lies on the disk in boxes, raw files at the top, and an arrow for each step."""
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from xml.sax.saxutils import escape
 
 from emkit.runs.ancestry import Origin
 
-BOX_HEIGHT, MARGIN, GAP = 52, 24, 36  # px, as all lengths here
+BOX_HEIGHT, MARGIN, GAP, LANE = 52, 24, 36, 12  # px, as all lengths here
 LETTER, LINE = 7.0, 17  # the width of a letter of 13 px, as near as one can know, and the height of a line
 NARROWEST = 150
 LABEL_LETTERS = 46
-ABOVE, BELOW = 34, 14  # an arrow: before its label, where sources come together, and after it
+ABOVE, BELOW = 44, 14  # an arrow: before its label, where sources come together, and after it
 
 STYLE = """
 text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #1f2933 }
+.step, .set, .more { paint-order: stroke; stroke: #fff; stroke-width: 4px; stroke-linejoin: round }
+g .more { stroke: none }
 .name, .step { font-weight: 600 }
 .more { font-size: 12px; fill: #52606d }
 rect { fill: #eef4fc; stroke: #3b6fb6; stroke-width: 1.2 }
@@ -25,7 +27,7 @@ rect { fill: #eef4fc; stroke: #3b6fb6; stroke-width: 1.2 }
 .changed .more { fill: #9a5b00 }
 .missing .more { fill: #b3382c }
 circle { fill: #627d98 }
-path { fill: none; stroke: #627d98; stroke-width: 1.5 }
+path { fill: none; stroke: #627d98; stroke-width: 1.5; stroke-linejoin: round }
 """
 
 
@@ -44,7 +46,8 @@ def drawn(origin: Origin) -> str:
     spots: dict[str, Spot] = {}
     right = _place(origin, float(MARGIN), spots, _rows(origin))
     rows = max(spot.row for spot in spots.values()) + 1
-    tops = [float(MARGIN)]
+    # where all was made from nothing, the first row is empty
+    tops = [float(MARGIN) - (0 if any(spot.row == 0 for spot in spots.values()) else BOX_HEIGHT + ABOVE / 2 - 6)]
     for row in range(1, rows):
         longest = max((len(spot.label) for spot in spots.values() if spot.row == row), default=0)
         tops.append(tops[-1] + BOX_HEIGHT + ABOVE + longest * LINE + BELOW)
@@ -61,16 +64,23 @@ def drawn(origin: Origin) -> str:
 
 
 def _rows(origin: Origin) -> dict[str, int]:
-    """The row of each thing by its path: raw ones at the top, each below all that it was made from, or nothing."""
+    """The row of each thing by its path: just above the first thing that was made from it."""
     found: dict[str, int] = {}
 
-    def visit(one: Origin) -> int:
-        row = max((visit(source) + 1 for source in one.sources.values()), default=int(bool(one.step)))
-        found[str(one.path)] = max(row, found.get(str(one.path), 0))
-        return found[str(one.path)]
+    def visit(one: Origin, row: int) -> None:
+        found[_key(one)] = min(row, found.get(_key(one), row))
+        for source in one.sources.values():
+            visit(source, row - 1)
 
-    visit(origin)
-    return found
+    visit(origin, 0)
+    top = min(row - int(bool(one.step and not one.sources)) for one, row in _with_rows(origin, found))
+    return {path: row - top for path, row in found.items()}
+
+
+def _with_rows(origin: Origin, rows: dict[str, int]) -> Iterator[tuple[Origin, int]]:
+    yield origin, rows[_key(origin)]
+    for source in origin.sources.values():
+        yield from _with_rows(source, rows)
 
 
 def _place(
@@ -82,7 +92,7 @@ def _place(
     reach = max([half, *(12 + len(text) * LETTER for _, text in label)])  # a label stands right of its arrow
     right, before, mine = left, set(spots), []
     for source in origin.sources.values():
-        if (name := str(source.path)) not in spots:
+        if (name := _key(source)) not in spots:
             right = _place(source, right + GAP * (right > left), spots, rows, origin.versions)
             mine.append(name)
     x = (spots[mine[0]].x + spots[mine[-1]].x) / 2 if mine else left + half
@@ -90,20 +100,25 @@ def _place(
         for name in spots.keys() - before:
             spots[name] = replace(spots[name], x=spots[name].x + aside)
         x, right = x + aside, right + aside
-    spots[str(origin.path)] = Spot(origin, rows[str(origin.path)], x, label)
+    spots[_key(origin)] = Spot(origin, rows[_key(origin)], x, label)
     return max(right, x + reach)
 
 
 def _label(origin: Origin, below: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     if not origin.step:
         return ()
-    settings = textwrap.wrap(origin.settings, LABEL_LETTERS, max_lines=4, placeholder=" …")
-    software = textwrap.wrap(origin.software(below), LABEL_LETTERS, max_lines=5, placeholder=" …")
+    settings, software = _wrapped(origin.settings, 4), _wrapped(origin.software(below), 5)
     return ("step", origin.step), *(("set", line) for line in settings), *(("more", line) for line in software)
 
 
+def _wrapped(text: str, most: int) -> list[str]:
+    """In lines, never between a name and its value."""
+    kept = text.replace(", ", ",\n").replace(" ", "\N{NO-BREAK SPACE}").replace("\n", " ")
+    return textwrap.wrap(kept, LABEL_LETTERS, max_lines=most, placeholder=" …")
+
+
 def _width(origin: Origin) -> float:
-    return max(NARROWEST, 28 + LETTER * max(len(origin.path.name) * 1.08, len(origin.about)))
+    return max(NARROWEST, 28 + LETTER * max(len(origin.path.name) * 1.2, len(origin.about)))
 
 
 def _arrows(spot: Spot, spots: dict[str, Spot], tops: list[float]) -> list[str]:
@@ -114,11 +129,13 @@ def _arrows(spot: Spot, spots: dict[str, Spot], tops: list[float]) -> list[str]:
     meet = top - BELOW - len(spot.label) * LINE - ABOVE / 2
     parts = []
     for source in origin.sources.values():
-        one = spots[str(source.path)]
-        start = tops[one.row] + BOX_HEIGHT
-        parts.append(
-            f'<path d="M{one.x:.0f} {start:.0f}C{one.x:.0f} {meet:.0f} {spot.x:.0f} {start:.0f} {spot.x:.0f} {meet:.0f}"/>'
-        )
+        one = spots[_key(source)]
+        x, start = one.x, tops[one.row] + BOX_HEIGHT
+        if one.row == spot.row - 1:
+            way = f"M{x:.0f} {start:.0f}C{x:.0f} {meet:.0f} {spot.x:.0f} {start:.0f} {spot.x:.0f} {meet:.0f}"
+        else:  # past the rows in between, at the left of all
+            way = f"M{x:.0f} {start:.0f}v9H{LANE}V{meet:.0f}H{spot.x:.0f}"
+        parts.append(f'<path d="{way}"/>')
     parts += [] if parts else [f'<circle cx="{spot.x:.0f}" cy="{meet:.0f}" r="3.5"/>']
     parts.append(f'<path d="M{spot.x:.0f} {meet:.0f}V{top:.0f}" marker-end="url(#tip)"/>')
     first = meet + ABOVE / 2 + 10
@@ -136,3 +153,8 @@ def _box(spot: Spot, top: float) -> str:
     )
     rect = f'<rect x="{spot.x - width / 2:.0f}" y="{top:.0f}" width="{width:.0f}" height="{BOX_HEIGHT}" rx="6"/>'
     return f'<g class="{kind}"><title>{escape(str(origin.path))}</title>{rect}{words}</g>'
+
+
+def _key(origin: Origin) -> str:
+    """What was changed between two runs is another thing for each of them."""
+    return f"{origin.standing} {origin.path}"

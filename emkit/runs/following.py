@@ -1,12 +1,13 @@
 """A recipe for each item of a folder that somebody else fills, as soon as it is complete; as one run.
 
 An item is complete when it has been still for a while and opens: the step's own look at the headers succeeds, and of an image
-the pixels can be read. What does not open is tried again until it does, or has been still for GIVE_UP_S. What is done is told
-by the outputs with their records, and for speed by `items.jsonl` in the folder of the run, a line for each item that ended;
-so the follower may be killed at any moment, and the same words start it where it was.
+the pixels can be read. What does not open is tried again until it does, or has been still for long. What is done is told by
+the outputs with their records, and for speed by `items.jsonl` in the folder of the run, a line for each item that ended; so
+the follower may be killed at any moment, and the same words start it where it was.
 """
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, fields
@@ -18,7 +19,7 @@ from typing import Any, Literal
 from emkit.errors import EmkitError, ParameterError, PathError, TaskError
 from emkit.io.sections import read_image
 from emkit.params import FILES, Call, Reads, parameters
-from emkit.progress import PERIOD_S, Tick, heard_as, tell
+from emkit.progress import PERIOD_S, Cancelled, Tick, cancelled, heard_as, tell
 from emkit.provenance import RESULT, crate_beside
 from emkit.recipe import Recipe, parse
 from emkit.run.drive import opened
@@ -33,8 +34,9 @@ from emkit.runs.sweeping import Outcome
 from emkit.runs.workflows import run_parts
 
 FOLLOW = "follow"
-GIVE_UP_S = 10.0  # a writer may pause; what does not open after that is broken until it changes
+GIVE_UP = 20  # times the settle time: a writer may pause; what does not open after that is broken until it changes
 TRY_AGAIN_S = 1.0
+NEWS_S = 10.0  # between two words about the same
 State = Literal["done", "failed", "rewritten"]
 
 
@@ -76,6 +78,7 @@ def begin_follow(file: Path, recipe: Recipe, source: Path, wishes: Wishes) -> Ru
     same = {"kind": FOLLOW, "base": base, "source": str(source.absolute())}
     for run in reversed(all_runs()):
         if run.facts().items() >= same.items() and run.recipe.read_text() == text:
+            os.close(run.lock())  # refused where somebody drives it
             run.note(**asdict(wishes))
             return run
     facts = {"step": file.stem, "out": None, "plan": asdict(Plan(0)), "overwrite": wishes.again}
@@ -108,8 +111,9 @@ class Follower:
         self.pattern, self.folders = recipe.follow.pattern if recipe.follow else "*", _takes_folders(recipe)
         self.journal = folder.path / "items.jsonl"
         self.ended = {one.item: one for one in _read(self.journal) if one.state != "failed"}  # these are tried again
-        self.earlier = len(self.ended)
+        self.earlier = len(self._names("done"))
         self.tried: dict[str, tuple[str, float, str]] = {}  # what did not open: as it looked, when, why
+        self.told: tuple[int, str, float] = (-1, "", 0.0)
         self.began_s, self.done, self.backlog, self.lag_s = monotonic(), 0, 0, 0.0
 
     def follow(self) -> None:
@@ -119,7 +123,7 @@ class Follower:
             while True:
                 todo = [arrival for arrival in arrivals.settled() if self._is_new(arrival)]
                 self.backlog = len(todo)
-                tell(self.tick())
+                self._tell()
                 ended = next(self._ends(todo), None)
                 if ended:
                     self.ended[ended.item] = ended
@@ -133,6 +137,16 @@ class Follower:
                 elif self._is_enough(monotonic() - last_s):
                     return
                 arrivals.wait(PERIOD_S)
+
+    def _tell(self) -> None:
+        """Where it stands, if that has changed: a night without sections is no news. Raises `Cancelled` if asked to end."""
+        tick = self.tick()
+        if (tick.done, tick.note) == self.told[:2] and tick.seconds - self.told[2] < NEWS_S:
+            if cancelled():
+                raise Cancelled(f"cancelled after {tick.done} items")
+            return
+        self.told = tick.done, tick.note, tick.seconds
+        tell(tick)
 
     def tick(self) -> Tick:
         """How many were done; the backlog, and how far behind the last one was."""
@@ -172,7 +186,7 @@ class Follower:
                 else:
                     if ended := self._do(arrival, recipe):
                         yield ended
-            elif monotonic() - arrival.since_s >= GIVE_UP_S:
+            elif monotonic() - arrival.since_s >= GIVE_UP * self.wishes.settle_s:
                 yield Ended(arrival.path.name, arrival.seen, "failed", why, at=time())
 
     def _do(self, arrival: Arrival, recipe: Recipe) -> Ended | None:
@@ -195,6 +209,8 @@ class Follower:
         if not all(one.kept for one in outcomes):
             self.done += 1
             self.lag_s = monotonic() - arrival.since_s
+        else:
+            self.earlier += 1
         return Ended(name, arrival.seen, "done", lag_s=self.lag_s, at=time())
 
 
@@ -224,13 +240,9 @@ def _check(file: Path, recipe: Recipe, source: Path) -> None:
 
 def _takes_folders(recipe: Recipe) -> bool:
     """Whether the followed parameter takes folders."""
-    argument = recipe.follow.argument.rpartition(".")[2] if recipe.follow else ""
-    step = recipe.follow.argument.rpartition(".")[0] if recipe.follow else ""
+    step, _, argument = (recipe.follow.argument if recipe.follow else "").rpartition(".")
     call = next(part.call for part in recipe.parts if part.name == step or not step)
-    role = next(p.role for p in parameters(call.function) if p.name == argument)
-    if not isinstance(role, Reads):
-        raise ParameterError(f"follow: {argument} reads no file; needed: a parameter that names an input.")
-    return role.kind not in FILES
+    return any(p.name == argument and isinstance(p.role, Reads) and p.role.kind not in FILES for p in parameters(call.function))
 
 
 def _check_open(recipe: Recipe) -> None:

@@ -5,7 +5,8 @@ its own, in a folder within that of the whole. A part that fails takes along tho
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -47,12 +48,19 @@ def check(recipe: Recipe, *, overwrite: bool) -> None:
     outs = {part.label: part.call.out for part in recipe.parts}
     for part in recipe.parts:
         coming = [out for label in part.reads if (out := outs[label])]
-        try:
+        with _labelled(part):
             part.call.check(overwrite=True, coming=coming)
-        except EmkitError as refused:
-            raise type(refused)(f"{part.label}: {refused}") from None
         if not overwrite and (why := obstacle(part.call)):
             raise PathError(f"{part.label}: out: {why}. Choose another name, or pass --overwrite to replace it.")
+
+
+@contextmanager
+def _labelled(part: Part) -> Iterator[None]:
+    """Within: what is refused says of which part."""
+    try:
+        yield
+    except EmkitError as refused:
+        raise type(refused)(f"{part.label}: {refused}") from None
 
 
 def plan(recipe: Recipe, *, overwrite: bool, on: Place = LOCAL) -> list[Planned]:
@@ -62,7 +70,8 @@ def plan(recipe: Recipe, *, overwrite: bool, on: Place = LOCAL) -> list[Planned]
     for part in recipe.parts:
         kept = all(planned[label].kept for label in part.reads) and is_current(part.call)
         there = all(planned[label].kept for label in part.reads) and all(path.exists() for _, path in part.call.paths(Reads))
-        planned[part.label] = Planned(part, kept, None if kept or not there else plan_of(part.call, overwrite=True, on=on))
+        with _labelled(part):
+            planned[part.label] = Planned(part, kept, None if kept or not there else plan_of(part.call, overwrite=True, on=on))
     return list(planned.values())
 
 
@@ -97,6 +106,7 @@ def drive_workflow(folder: RunFolder, lock: int | None = None) -> list[Outcome]:
         check(recipe, overwrite=facts["overwrite"])
         on = Place.parse(facts["on"])
         outcomes = list(run_parts(recipe.parts, folder.path / "parts", overwrite=facts["overwrite"], on=on).values())
+        folder.note(used=asdict(_used(folder.path / "parts")))
         (folder.path / RESULT).write_text(json.dumps([one.facts() for one in outcomes], indent=1))
         if len(recipe.settings) > 1:
             found = rows(recipe, {one.part.label: one for one in outcomes})
@@ -108,6 +118,13 @@ def drive_workflow(folder: RunFolder, lock: int | None = None) -> list[Outcome]:
             told = "".join(f"\n  {one.part.label}: {one.error}" for one in failed)
             raise TaskError(f"{len(failed)} of {len(outcomes)} parts failed; the others are done.{told}")
     return outcomes
+
+
+def _used(home: Path) -> Plan:
+    """What the parts used that were done by this run, one after the other."""
+    told = [used for path in home.glob("*/run.json") if (used := json.loads(path.read_text()).get("used"))]
+    most = max((one["memory_bytes"] for one in told), default=0)
+    return Plan(most, sum(one["disk_bytes"] for one in told), sum(one["seconds"] for one in told))
 
 
 def run_parts(parts: tuple[Part, ...], home: Path, *, overwrite: bool, on: Place) -> Mapping[str, Outcome]:

@@ -13,7 +13,15 @@ from emkit import align
 from emkit.align.report import FILE_NAME
 from emkit.blocks import Block, pyramid
 from emkit.errors import ParameterError
-from emkit.io.omezarr import blocks_to_build, build_block, create_volume, levels_to_build, shard_grid, write_block
+from emkit.io.omezarr import (
+    blocks_to_build,
+    build_block,
+    create_volume,
+    levels_to_build,
+    memory_to_write,
+    shard_grid,
+    write_block,
+)
 from emkit.io.sections import open_stack, read_section
 from emkit.model import SizeNm, Stack
 from emkit.params import Positive, Reads, Unit, Writes
@@ -111,10 +119,10 @@ def render_block(stack: Stack, affines: tuple[Affine, ...], out: Path, block: Bl
 
 
 def _plan(stack: Stack, voxel_size_nm: SizeNm) -> Plan:
-    """A worker holds two sections and their normalised copies, or one block and the section it shows; measured rates."""
+    """A worker holds two sections and their normalised copies, or one block and the section it shows; measured."""
     pixels, count, itemsize = prod(stack.shape), len(stack.files), np.dtype(stack.dtype).itemsize
     finest = pyramid((count, *stack.shape), voxel_size_nm, itemsize)[0]
     block = prod(finest.shard) * itemsize
-    match = Load(count - 1, (2 * itemsize + 36) * pixels, 0.1 + 2.5e-7 * pixels)
-    render = Load(prod(finest.shards), 2 * block + (itemsize + 20) * pixels, block / itemsize * 1e-7)
-    return Plan(80_000_000, int(count * pixels * itemsize * 1.4), stages=(match, render))
+    match = Load(count - 1, 12_000_000 + (2 * itemsize + 28) * pixels, 0.1 + 2.5e-7 * pixels)
+    render = Load(prod(finest.shards), memory_to_write(block) + itemsize * pixels, block / itemsize * 1e-7)
+    return Plan(60_000_000, int(count * pixels * itemsize * 1.4), stages=(match, render))

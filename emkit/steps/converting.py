@@ -19,6 +19,7 @@ from emkit.io.omezarr import (
     check_dtype,
     create_volume,
     levels_to_build,
+    memory_to_write,
     read_region,
     read_volume,
     shard_grid,
@@ -106,7 +107,7 @@ def convert(
             raise ParameterError(f"voxel_size_nm: {source} tells it, and its levels; convert it to ome-zarr to change it.")
     check_dtype(voxels.dtype, kind)
     report = ConvertReport(found, kind, voxels.shape, voxels.dtype, size_nm, stack.gaps if stack else ())
-    yield _plan(report, spooled=stack is not None)
+    yield _plan(report, to, spooled=stack is not None)
 
     if isinstance(voxels, Spool):
         yield from stage("decode", decode_section, {str(z): (voxels, z) for z in range(voxels.shape[0])}, "sections")
@@ -182,11 +183,15 @@ def _blocks(shape: Shape, report: ConvertReport) -> list[Block]:
     return pyramid(shape, report.voxel_size_nm, np.dtype(report.dtype).itemsize)[0].blocks()
 
 
-def _plan(report: ConvertReport, *, spooled: bool) -> Plan:
-    """Memory: what each worker holds, a block thrice (read, chunked, packed) or a section. Disk: as if nothing could be packed."""
+def _plan(report: ConvertReport, to: str, *, spooled: bool) -> Plan:
+    """Memory: what a worker holds of a block, or of a section; measured. Disk: as if nothing could be packed."""
     itemsize, (count, *section) = np.dtype(report.dtype).itemsize, report.shape
-    block = prod(pyramid(report.shape, report.voxel_size_nm, itemsize)[0].shard)
-    held = max(3 * block, prod(section) if spooled else 0) * itemsize
-    total = count * prod(section) * itemsize
-    load = Load(-(-count * prod(section) // block), held, block * itemsize / 60e6)
-    return Plan(100_000_000, int(total * (2.5 if spooled else 1.5)), 1, stages=(load,))
+    finest = pyramid(report.shape, report.voxel_size_nm, itemsize)[0]
+    block, total = prod(finest.shard) * itemsize, count * prod(section) * itemsize
+    held = memory_to_write(block) + (0 if spooled else block * 7 // 5)  # reading a volume takes chunks too
+    if to == "sections":
+        held = 38_000_000 + block * 31 // 20
+    write = Load(prod(finest.shards), held, block / 60e6)
+    decode = Load(count, 40_000_000 + 2 * prod(section) * itemsize, prod(section) * itemsize / 60e6)
+    stages, driver = ((decode, write), 60_000_000) if spooled else ((write,), 10_000_000)
+    return Plan(driver, int(total * (2.5 if spooled else 1.5)), 1, stages=stages)

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from annotated_types import Ge
 
 from emkit.align import PairQuality, calibrated_threshold, measure_pair
@@ -58,7 +59,9 @@ def measure_alignment(
         raise ParameterError(f"level: found {level}, but {volume} has levels 0 to {len(found) - 1}.")
     count, height, width = found[level].shape
     threshold = calibrated_threshold((height, width)) if snr_threshold is None else snr_threshold
-    yield Plan(100_000_000, count * 1000, stages=(Load(count - 1, height * width * 60, 0.3 + height * width * 4e-7),))
+    pixels, itemsize = height * width, np.dtype(found[level].dtype).itemsize
+    held = 45_000_000 + (2 * itemsize + 28) * pixels  # tensorstore; two sections and their normalised copies; measured
+    yield Plan(30_000_000, count * 1000, stages=(Load(count - 1, held, 0.3 + pixels * 4e-7),))
 
     tasks = {f"{z}-{z + 1}": (volume, level, z, height, width, threshold) for z in range(count - 1)}
     pairs = tuple((yield from stage("measure", measure_sections, tasks, "pairs")).values())

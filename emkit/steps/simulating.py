@@ -64,7 +64,8 @@ def make_phantom(
     if wrong := [z for z in bad if z >= sections]:
         raise ParameterError(f"bad: found section {wrong[0]}, but there are sections 0 to {sections - 1}.")
     pixels = size_px**2
-    yield Plan(50_000_000, sections * (pixels + 1000), 0.5, stages=(Load(sections, pixels * 260, pixels * 4e-7),))
+    draw = Load(sections, 12_000_000 + 83 * pixels, pixels * 4e-7)  # measured
+    yield Plan(3_000_000, sections * (pixels + 1000), 0.5, stages=(draw,))
 
     out.mkdir(exist_ok=True)
     phantom = SectionPhantom((size_px, size_px), sections, seed, jitter, bad)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 DASHBOARDS, OWNER = "emkit-dashboards", "emkit-owner"
+EXISTS = 9  # useradd's exit code
 _USE = "import os, sys, emkit_hub.dashboards.settings; [os.listdir(folder) for folder in sys.argv[1:]]"
 
 
@@ -40,7 +41,9 @@ def _usable(account: str, folders: Iterable[Path]) -> str:
         found = pwd.getpwnam(account)
     except KeyError:
         no_login = ["--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin"]
-        subprocess.run(["useradd", "--system", "--user-group", *no_login, account], check=True)
+        done = subprocess.run(["useradd", "--system", "--user-group", *no_login, account])
+        if done.returncode != EXISTS:  # another hub may have made it at the same moment
+            done.check_returncode()
         found = pwd.getpwnam(account)
     tried = subprocess.run(
         [sys.executable, "-c", _USE, *map(str, folders)],

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import aiohttp
 from emkit_jobs.local import LocalScheduler
-from emkit_jobs.scheduler import Job, Scheduler, State
+from emkit_jobs.scheduler import Job, Jobs, State
 from emkit_jobs.script import render
 
 from emkit_hub import proxy
@@ -37,7 +37,7 @@ class RunningHub:
     """
 
     def __init__(
-        self, folder: DataFolder, port: int, *, environment: dict[str, str] | None = None, servers: Scheduler | None = None
+        self, folder: DataFolder, port: int, *, environment: dict[str, str] | None = None, servers: Jobs | None = None
     ) -> None:
         self.folder = folder
         self.port = port

@@ -160,7 +160,9 @@ class Usage:
         return cls(**{**own, "asked": Asked(**own["asked"])})
 
 
-class Scheduler(Protocol):
+class Jobs(Protocol):
+    """What is done with jobs: all that a program needs which runs them."""
+
     async def submit(self, job: Job) -> str:
         """The new job's id. SchedulerError with the scheduler's own text when it refuses."""
 
@@ -175,6 +177,10 @@ class Scheduler(Protocol):
 
     async def find(self, prefix: str, *, own: bool = False) -> dict[str, str]:
         """Name → id of the jobs that are not finished and whose name begins with `prefix`; `own`: of the account it submits as."""
+
+
+class Prospects(Protocol):
+    """What people are told: of their jobs, of what is free, and of when something would start."""
 
     async def own_jobs(self) -> list[Listed]:
         """Those that wait or run of the account it submits as; none where that is the caller's, whose jobs are everybody's."""
@@ -199,3 +205,7 @@ class Scheduler(Protocol):
 
     async def starts_at(self, resources: Resources) -> float | None:
         """When a job would start that were submitted now; None: unknown, or never."""
+
+
+class Scheduler(Jobs, Prospects, Protocol):
+    """An adapter is both."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from emkit_jobs.efficiency import advice
 from emkit_jobs.profiles import Profile, Request, RequestError, Resources, grant
-from emkit_jobs.scheduler import Free, Outlook, Scheduler, Usage, in_partition
+from emkit_jobs.scheduler import Free, Outlook, Prospects, Usage, in_partition
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -41,7 +41,7 @@ class Known:
 
 
 async def look(
-    profiles: Mapping[str, Profile], chosen: Request, scheduler: Scheduler, resources: Callable[[Request], Resources], past: Past
+    profiles: Mapping[str, Profile], chosen: Request, scheduler: Prospects, resources: Callable[[Request], Resources], past: Past
 ) -> Known:
     """What the scheduler tells of a request that names its profile. `resources`: what it would get; its RequestError passes."""
     asked = resources(chosen)

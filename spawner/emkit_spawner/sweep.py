@@ -7,14 +7,14 @@ import asyncio
 import logging
 from typing import Any
 
-from emkit_jobs.scheduler import Scheduler, SchedulerError
+from emkit_jobs.scheduler import Jobs, SchedulerError
 from jupyterhub import orm
 from sqlalchemy.exc import SQLAlchemyError
 
 from emkit_spawner import metrics
 
 
-async def sweep(scheduler: Scheduler, database: Any, prefix: str, every_s: float, log: logging.Logger) -> None:
+async def sweep(scheduler: Jobs, database: Any, prefix: str, every_s: float, log: logging.Logger) -> None:
     """Look every `every_s` seconds for jobs whose name begins with `prefix`, for as long as the hub lives."""
     known: set[str] = set()  # of no owner, found in an earlier round
     while True:
@@ -36,7 +36,7 @@ async def sweep(scheduler: Scheduler, database: Any, prefix: str, every_s: float
         await asyncio.sleep(every_s)
 
 
-async def _end(scheduler: Scheduler, name: str, job_id: str, log: logging.Logger) -> bool:
+async def _end(scheduler: Jobs, name: str, job_id: str, log: logging.Logger) -> bool:
     """Whether the scheduler has confirmed that it is gone."""
     log.warning("Cancelling job %s (%s): it is this hub's, but no server owns it", job_id, name)
     try:

@@ -18,7 +18,7 @@ from tests.faults.contenders import Contender
 from tests.faults.site import Broken, Person, Site, check_clear
 
 pytestmark = pytest.mark.hub
-CROWD, SAMPLE = 100, 30  # people at once, in a campaign and in an ordinary run
+CROWD, SAMPLE = 100, 15  # people at once, in a campaign and in an ordinary run
 TOO_LONG = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)  # how the proxy takes a megabyte of address
 HOSTILE = (
     "$(touch canary)",

@@ -18,7 +18,7 @@ from emkit_hub.running import RunningHub
 from emkit_hub.settings import Settings
 from emkit_hub.visitor import Visitor
 
-IDLE_S = 5
+IDLE_S = 2
 SETTINGS = """
 named_servers = 8
 [profiles.small]

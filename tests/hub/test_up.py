@@ -50,12 +50,15 @@ def refused(data: Path, port: int, **environment: str) -> str:
     return done.stderr
 
 
-def test_ctrl_c_ends_everything_that_was_started_servers_too(tmp_path: Path) -> None:
+def test_ctrl_c_ends_everything_that_was_started_servers_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Typed in a terminal of an emkit server, `scripts/up` is part of that server's job; its own jobs carry their own names."""
+    monkeypatch.setenv(JOB_VARIABLE, "outer")
     data, port = tmp_path / "a folder with ünicode", free_ports(1)[0]
     with up(data, port) as process, Visitor(f"http://127.0.0.1:{port}") as owner:
         folder = DataFolder(data)
         assert owner.login("owner", folder.owner_password)
         assert owner.start_server()[-1]["ready"]
+        assert carrying("outer") == {process.pid}
         assert {name.partition("-")[0] for name in jobs(data)} == {"hub", "proxy", "emkit"}
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=90)[0]
@@ -115,15 +118,3 @@ def test_a_wrong_key_in_the_settings_is_named(tmp_path: Path) -> None:
     (tmp_path / "site.toml").write_text("[lab]\ncolour = 1\n")
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
     assert done.returncode == 3 and "key lab.colour: Extra inputs are not permitted" in done.stderr
-
-
-def test_no_server_inherits_the_job_that_up_was_started_from(tmp_path: Path) -> None:
-    """`scripts/up` typed in a terminal of an emkit server is part of that server's job: its own jobs carry their own names."""
-    data, port = tmp_path / "data", free_ports(1)[0]
-    arguments = command(data, port)
-    environment = {**os.environ, JOB_VARIABLE: "outer"}
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True) as process:
-        assert process.stdout is not None and process.stdout.readline().startswith("emkit is up")
-        assert carrying("outer") == {process.pid}
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=90)

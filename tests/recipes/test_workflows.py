@@ -41,7 +41,7 @@ raw.seed = [1, 2]
 error = "measured.error_px"
 aggregate = "median"
 """
-LONG = '[[step]]\nname = "{0}"\nstep = "make_phantom"\narguments = {{ out = "{0}", sections = 24, size_px = 224 }}\n'
+LONG = '[[step]]\nname = "{0}"\nstep = "make_phantom"\narguments = {{ out = "{0}", sections = 20, size_px = 192 }}\n'
 
 
 def write(text: str) -> str:

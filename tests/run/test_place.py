@@ -27,7 +27,7 @@ from emkit.run.place import Place
 from emkit.run.plan import Load, Plan, gate
 from emkit.run.room import placed
 from emkit.run.step import bind
-from emkit.run.worker import Done, Failed
+from emkit.run.worker import Done
 from tests.run.test_pool import gone, square, tried, wait_for_ever
 
 KERNELS = """
@@ -187,13 +187,14 @@ def test_tasks_stand_where_the_driver_stands(cluster: LocalCluster, tmp_path: Pa
     assert {one.key: one.result for one in many if isinstance(one, Done)} == {str(k): k * k for k in range(300)}
 
 
-def test_a_lost_dask_worker_costs_its_task_one_try(cluster: LocalCluster, tmp_path: Path) -> None:
-    tasks = {key: (tmp_path, key, tries) for key, tries in {"a": 0, "b": TRIES - 1, "c": TRIES, "d": 0}.items()}
+@pytest.mark.parametrize("tries", [1, pytest.param(TRIES, marks=pytest.mark.campaign)])
+def test_a_lost_dask_worker_costs_its_task_one_try(cluster: LocalCluster, tmp_path: Path, tries: int) -> None:
+    tasks = {key: (tmp_path, key, tries if key == "b" else 0) for key in "abc"}
     with Dask(cluster.scheduler_address) as hands:  # its nannies replace the workers
         found = {one.key: one for one in outcomes(hands, kill_the_dask_worker, tasks)}
-    assert {key for key, one in found.items() if isinstance(one, Done)} == {"a", "b", "d"}
-    assert isinstance(lost := found["c"], Failed) and isinstance(lost.error, WorkerDied)
-    assert len(list(tmp_path.glob("b-*"))) == TRIES == len(list(tmp_path.glob("c-*")))
+    assert isinstance(found["a"], Done) and isinstance(found["c"], Done)
+    assert isinstance(tried_thrice := found["b"], Done) or isinstance(tried_thrice.error, WorkerDied)
+    assert isinstance(found["b"], Done) == (tries < TRIES) and len(list(tmp_path.glob("b-*"))) == min(tries + 1, TRIES)
 
 
 def test_cancel_ends_tasks_on_dask_workers(cluster: LocalCluster, tmp_path: Path) -> None:

@@ -141,3 +141,13 @@ def test_files_are_compared_by_their_numbers(tmp_path: Path) -> None:
         "t.tif: uint16 of (4, 5) px and uint16 of (4, 6) px",
         "truth.json: the largest difference is 1 at x[1].y; 1 of 2 values differ; more[0] is another, as are 1 more",
     )
+
+
+def test_a_workflow_is_no_run_to_compare() -> None:
+    parts = [f'[[step]]\nname = "{name}"\nstep = "make_phantom"\n' for name in "ab"]
+    arguments = [f'arguments = {{ out = "{name}", sections = 2, size_px = 64 }}\n' for name in "ab"]
+    Path("flow.toml").write_text("".join(part + given for part, given in zip(parts, arguments, strict=True)))
+    assert main(["run", "flow.toml"]) == 0
+    assert diff("a", "b").same
+    with pytest.raises(PathError, match="a workflow of several runs; needed: one run"):
+        diff("last", "a")

@@ -69,9 +69,12 @@ def allowed(made: Accounts, log: Path) -> Iterator[str]:
     """Within: the file of `emkit-hub sudoers` holds for these accounts, and sudo writes to `log`. Yields its text."""
     text = sudoers(made.hub, made.group)
     file = SUDOERS / f"emkit-test-{made.hub}"
+    new = file.with_suffix(".new")  # sudo reads no file with a dot in its name: nobody's sudo meets one that is half written
     try:
-        file.touch(mode=0o440)
-        file.write_text(f"{text}Defaults:{made.hub} logfile={log}\n")
+        new.touch(mode=0o440)
+        new.write_text(f"{text}Defaults:{made.hub} logfile={log}\n")
+        new.rename(file)
         yield text
     finally:
-        file.unlink()
+        new.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)

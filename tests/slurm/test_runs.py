@@ -118,11 +118,13 @@ def test_a_job_that_is_ended_from_outside_is_interrupted_and_goes_on(site: Site)
 
 
 @pytest.mark.campaign
-def test_a_killed_driver_is_known_by_the_end_of_its_job(site: Site) -> None:
+@pytest.mark.parametrize(("number", "said"), [("KILL", "its job"), ("TERM", "its job was told to end: by its time limit")])
+def test_a_driver_that_is_killed_or_told_of_its_time_limit(site: Site, number: str, said: str) -> None:
     run = site.begin("a", "slurm:small")
     until(lambda: has_begun(run), "tasks are done")
-    site.cluster.run("scancel", "--signal=KILL", "--batch", run.facts()["job"]["id"])
+    site.cluster.run("scancel", f"--signal={number}", "--batch", run.facts()["job"]["id"])
     until(lambda: run.state == "interrupted", "the run is known to be over")
+    assert said in run.said()["message"]
     site.emkit("resume", run.id)
     assert site.same("a")
 

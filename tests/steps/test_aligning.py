@@ -14,6 +14,7 @@ from emkit.align.placement import corners
 from emkit.errors import DataError, EmkitError, ParameterError, PathError
 from emkit.io.omezarr import read_levels
 from emkit.phantoms import SectionPhantom
+from emkit.provenance import METADATA, SEAL
 from emkit.transforms import Affine
 
 VOXEL_NM = (45.0, 4.6, 4.6)
@@ -55,7 +56,7 @@ def voxels(volume: Path) -> np.ndarray:
 
 
 def files(volume: Path) -> dict[str, bytes]:
-    kept = [path for path in sorted(volume.rglob("*")) if path.is_file() and path.name != "ro-crate-metadata.json"]
+    kept = [path for path in sorted(volume.rglob("*")) if path.is_file() and path.name not in (METADATA, SEAL)]
     return {str(path.relative_to(volume)): path.read_bytes() for path in kept if path.name != "recipe.toml"}
 
 

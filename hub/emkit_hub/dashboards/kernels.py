@@ -74,7 +74,8 @@ class ForkServer:
         """Folders a kernel may read: the system, Python and its packages, the dashboards, the public data."""
         named = os.environ.get("PYTHONPATH", "").split(os.pathsep)  # not sys.path: the folder where the hub was started is on it
         python = [sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), *(path for path in named if path)]
-        packages = {name.partition(".")[0] for name in self._modules}  # those installed as editable are not on sys.path
+        imported = [*self._modules, "emkit_jobs"]  # emkit.run imports it, in workers too, which no fork server has prepared
+        packages = {name.partition(".")[0] for name in imported}  # those installed as editable are not on sys.path
         specs = [importlib.util.find_spec(package) for package in sorted(packages)]
         places = [
             place

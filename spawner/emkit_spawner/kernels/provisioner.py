@@ -16,29 +16,20 @@ from typing import Any
 
 import zmq
 from emkit_jobs.profiles import Resources
-from emkit_jobs.scheduler import Scheduler, SchedulerError, State, Status
+from emkit_jobs.scheduler import Scheduler, SchedulerError, State
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
-from tornado import web
 from traitlets import Dict, Enum, Float, Unicode
 
 from emkit_spawner.kernels import orphans, story, submission
+from emkit_spawner.kernels.arrival import WATCH_S, Arrival, KernelNotStarted, explain, look
 from emkit_spawner.kernels.launcher import PORTS, read, write
 from emkit_spawner.kernels.record import Owner, Place, Record
 
 KEPT_VARIABLES = ("JPY_SESSION_NAME",)  # of the server's environment, which holds tokens, a kernel gets nothing else
-WATCH_S, WATCH_LATER_S = 0.02, 0.2  # between two looks at the launcher's file
-ATTENTIVE_S = 20.0  # a job that has not begun by then is one that waits
-LOOK_S, LOOK_LATER_S, LOOK_RUNNING_S = 1.0, 10.0, 15.0  # between two questions to the scheduler
+LOOK_RUNNING_S = 15.0  # between two questions to the scheduler
 VERDICT_S = 10.0  # by then the scheduler knows why a job ended whose launcher has
 CANCEL_S = 15.0  # to see a job end; what takes longer is left to the sweep
-
-
-class KernelNotStarted(web.HTTPError):
-    """Why there is no kernel. As text the reason alone, which is what JupyterLab shows."""
-
-    def __str__(self) -> str:
-        return str(self.log_message)
 
 
 class NodeProvisioner(KernelProvisionerBase):
@@ -183,51 +174,21 @@ class NodeProvisioner(KernelProvisionerBase):
 
     async def _listening(self) -> dict[str, Any]:
         """The launcher's report of this start. KernelNotStarted with the reason when there will be none."""
-        reported, over = asyncio.create_task(self._reported()), asyncio.create_task(self._over())
-        try:
-            done, _ = await asyncio.wait({reported, over}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            reported.cancel()
-            over.cancel()
-        if reported in done and (status := reported.result())["state"] == "running":
-            return status
-        why = over.result() if over in done else await self._explain("The kernel ended before it listened.")
-        self._die(why)
-        raise KernelNotStarted(503, why)
-
-    async def _reported(self) -> dict[str, Any]:
-        """Returns when the launcher has something to say of this start."""
-        began = time.monotonic()
-        while not (status := self._status()):
-            if self.parent.ready.cancelled():  # jupyter_server does so when a kernel is deleted that has not started yet
-                raise KernelNotStarted(410, "The kernel was deleted while it waited.")
-            running = getattr(self.parent, "emkit_told", ("",))[0] == "starting"
-            await asyncio.sleep(WATCH_S if running or time.monotonic() - began < ATTENTIVE_S else WATCH_LATER_S)
-        return status
-
-    async def _over(self) -> str:
-        """Returns when this start cannot succeed any more: why. Meanwhile the user is told what it waits for."""
-        began, running_since = time.monotonic(), 0.0
-        while True:  # a job that starts at once needs its processors more than we need an answer: we ask after a moment
-            await asyncio.sleep(LOOK_S if running_since or time.monotonic() - began < ATTENTIVE_S else LOOK_LATER_S)
-            assert self.record is not None
-            job_id = self.record.job_id
-            seen = await self._look()
-            now = time.monotonic()
-            if seen.state is State.FINISHED:
-                return await self._explain("The kernel did not start.")
-            if seen.state is State.RUNNING:
-                running_since = running_since or now
-                self._tell("starting", f"Job {job_id} runs on {seen.host}: the kernel is starting.")
-                if now - running_since > self.start_timeout_s:
-                    return await self._explain(f"The kernel does not listen {self.start_timeout_s:.0f} s after its job began.")
-            elif seen.state is State.PENDING:
-                waiting = await self.jobs().waiting(job_id)
-                self._tell("queued", story.words(job_id, waiting), waiting=waiting)
-                if time.time() - self.record.made_at > self.queue_timeout_s:
-                    return await self._explain(f"The kernel's job has waited for {self.queue_timeout_s / 3600:.3g} h.")
-            else:
-                self._tell("unknown", f"The scheduler does not answer; job {job_id} is kept. It said: {seen.reason}")
+        assert self.record is not None
+        arrival = Arrival(
+            self.jobs(),
+            self.record.job_id,
+            self.record.made_at,
+            self.queue_timeout_s,
+            self.start_timeout_s,
+            report=self._status,
+            deleted=lambda: self.parent.ready.cancelled(),  # by jupyter_server, when it deletes one that has not started
+            tell=self._tell,
+        )
+        if isinstance(found := await arrival.outcome(), str):
+            self._die(found)
+            raise KernelNotStarted(503, found)
+        return found
 
     # --- its life
 
@@ -237,7 +198,7 @@ class NodeProvisioner(KernelProvisionerBase):
 
     async def poll(self) -> int | None:
         """None while it lives or may live; else the kernel's exit code, or 1 when its job is over."""
-        if not self.has_process:
+        if self.record is None or self.death:
             return 1
         status, now = self._status(), time.monotonic()
         if status.get("state") == "exited":
@@ -245,8 +206,9 @@ class NodeProvisioner(KernelProvisionerBase):
         ended = status.get("state") == "ended"
         if ended or now - self._asked_at > LOOK_RUNNING_S:
             self._asked_at = now
-            if (await self._look()).state is State.FINISHED:
-                self._die(await self._explain("The kernel's job is over."))
+            jobs, job_id = self.jobs(), self.record.job_id
+            if (await look(jobs, job_id)).state is State.FINISHED:
+                self._die(await explain(jobs, job_id, "The kernel's job is over."))
         if ended and not self.death:
             self._ended_at = self._ended_at or now
             if now - self._ended_at > VERDICT_S:
@@ -328,15 +290,6 @@ class NodeProvisioner(KernelProvisionerBase):
         if self.record is not None:
             self.record = replace(self.record, **changes)
             self.record.write(self.home)
-
-    async def _look(self) -> Status:
-        assert self.record is not None
-        job_id = self.record.job_id
-        return (await self.jobs().query_many([job_id]))[job_id]
-
-    async def _explain(self, what: str) -> str:
-        assert self.record is not None
-        return f"{what} {await self.jobs().explain(self.record.job_id)}"
 
     def _tell(self, state: story.State, text: str, **more: Any) -> None:
         job_id = self.record.job_id if self.record is not None else ""

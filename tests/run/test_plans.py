@@ -1,0 +1,89 @@
+"""Plans against reality: the memory that each step plans is that by which its real processes grow, within a fifth."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from tifffile import imwrite
+
+import emkit
+from emkit.io.omezarr import create_volume, shard_grid, write_block
+from emkit.params import Call
+from emkit.provenance import recipe_text
+from emkit.run.step import bind
+from tests.run.fire import emkit as run_command
+
+NM = (45.0, 4.6, 4.6)
+FIFTH = 0.2
+
+
+def texture(*shape: int) -> np.ndarray:
+    """Grey of some px grain, as sections have: neither empty nor noise."""
+    pixels = ndimage.uniform_filter(np.random.default_rng(0).integers(0, 255, shape).astype(np.float32), 3)
+    grey: np.ndarray = pixels.astype(np.uint8)
+    return grey
+
+
+def sections(folder: Path, count: int, side: int) -> Path:
+    folder.mkdir()
+    pixels = texture(side + count, side)
+    for z in range(count):
+        imwrite(folder / f"{z:03d}.tif", pixels[z : z + side])
+    return folder
+
+
+def volume(folder: Path, depth: int, side: int) -> Path:
+    create_volume(folder, shape=(depth, side, side), dtype="uint8", voxel_size_nm=NM)
+    slab = np.concatenate([texture(64, side, side)] * -(-depth // 64))[:depth]
+    for block in shard_grid(folder):
+        write_block(folder, block, slab[block.slices].copy())
+    return folder
+
+
+def used(call: Call, runs: Path) -> tuple[int, int]:
+    """The memory that the run planned, and that it used, in bytes."""
+    recipe = runs.with_name("recipe.toml")
+    recipe.write_text(recipe_text(call))
+    done = run_command("run", recipe, EMKIT_RUNS_DIR=str(runs))  # a process that has imported nothing yet
+    assert done.returncode == 0, done.stderr
+    (folder,) = runs.iterdir()
+    facts = json.loads((folder / "run.json").read_text())
+    return facts["plan"]["memory_bytes"], facts["used"]["memory_bytes"]
+
+
+def check(call: Call, tmp_path: Path, record_property: Any) -> None:
+    planned, grown = used(call, tmp_path / "runs")
+    record_property("planned and used, MB", (planned // 10**6, grown // 10**6))
+    print(f"planned {planned / 1e6:.0f} MB, used {grown / 1e6:.0f} MB, {planned / grown:.2f}")
+    assert abs(planned - grown) <= FIFTH * grown, (planned, grown)
+
+
+def test_make_phantom(tmp_path: Path, record_property: Any) -> None:
+    check(bind(emkit.make_phantom, out=tmp_path / "out", sections=2, size_px=1024), tmp_path, record_property)
+
+
+@pytest.mark.campaign
+def test_align_sections(tmp_path: Path, record_property: Any) -> None:
+    source = sections(tmp_path / "raw", 4, 4096)
+    check(bind(emkit.align_sections, source, out=tmp_path / "out", voxel_size_nm=NM), tmp_path, record_property)
+
+
+@pytest.mark.campaign
+def test_measure_alignment(tmp_path: Path, record_property: Any) -> None:
+    check(bind(emkit.measure_alignment, volume(tmp_path / "v", 4, 4096), out=tmp_path / "out"), tmp_path, record_property)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("to", ["ome-zarr", "sections", "precomputed"])
+def test_convert_a_volume(to: str, tmp_path: Path, record_property: Any) -> None:
+    source = volume(tmp_path / "v", 128, 1024)  # four blocks
+    check(bind(emkit.convert, source, out=tmp_path / "out", to=to), tmp_path, record_property)
+
+
+@pytest.mark.campaign
+def test_convert_sections(tmp_path: Path, record_property: Any) -> None:
+    source = sections(tmp_path / "raw", 128, 1024)
+    check(bind(emkit.convert, source, out=tmp_path / "out", voxel_size_nm=NM), tmp_path, record_property)
