@@ -182,9 +182,19 @@ def main() -> None:
         ratios = {f"of {floor}": statistics.median(a / b for a, b in zip(rates, found[floor], strict=True)) for floor in floors}
         core = statistics.median(cpu[way])
         middle, spread = statistics.median(rates), f"({min(rates):.2f} to {max(rates):.2f})"
-        rows.append({"way": way, "GB/s": middle, "lost": lost[way], **ratios, "core s/GB": core, "rounds": rates})
+        rows.append(
+            {
+                "way": way,
+                "GB/s": middle,
+                "lost": lost[way],
+                **ratios,
+                "core s/GB": None if math.isnan(core) else core,
+                "rounds": rates,
+            }
+        )
+        own = "" if math.isnan(core) else f"  {core:.2f} core s/GB"
         told = "  ".join(f"{name} {value:.2f}" for name, value in ratios.items())
-        print(f"{way:8s} {middle:6.2f} GB/s  {spread:16s}  {told}  {core:.2f} core s/GB  lost {lost[way]}")
+        print(f"{way:8s} {middle:6.2f} GB/s  {spread:16s}  {told}{own}  lost {lost[way]}")
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
