@@ -1,7 +1,7 @@
 """What a receiver writes while a scan runs: a file of records that is only appended to, one record a group of frames.
 
-A record: 28 bytes (magic, u32 first frame, u32 frames, u64 events, u32 CRC-32 of the rest, u32 0), the sector mask of each frame
-(u8), its electrons (u32), the flat indices of all (u32). A file that ends within a record belongs to a receiver that was killed:
+A record: 24 bytes (magic, u32 first frame, u32 frames, u64 events, u32 CRC-32 of all else), the sector mask of each frame (u8),
+its electrons (u32), the flat indices of all (u32). A file that ends within a record belongs to a receiver that was killed:
 what it had not written whole it had not confirmed.
 """
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from emkit.errors import ResourceError
 
 SUFFIX = ".events"
-HEAD = struct.Struct("<4sIIQII")
+HEAD = struct.Struct("<4sIIQI")
 MAGIC = b"EMKG"
 
 
@@ -44,7 +44,8 @@ class PartFile:
     def append(self, part: Part) -> None:
         """Hand a part to the operating system: it outlives this process. ResourceError where the disk is full."""
         body = part.masks.tobytes() + part.counts.tobytes() + part.indices.tobytes()
-        record = memoryview(HEAD.pack(MAGIC, part.first, len(part.masks), len(part.indices), zlib.crc32(body), 0) + body)
+        crc = zlib.crc32(body, zlib.crc32(HEAD.pack(MAGIC, part.first, len(part.masks), len(part.indices), 0)))
+        record = memoryview(HEAD.pack(MAGIC, part.first, len(part.masks), len(part.indices), crc) + body)
         try:
             while record:
                 record = record[self._file.write(record) :]
@@ -80,9 +81,11 @@ def read_parts(path: Path) -> Iterator[Part]:
     data = path.read_bytes()
     at = 0
     while len(data) - at >= HEAD.size:
-        magic, first, frames, events, crc, _ = HEAD.unpack_from(data, at)
+        magic, first, frames, events, crc = HEAD.unpack_from(data, at)
         start, end = at + HEAD.size, at + HEAD.size + 5 * frames + 4 * events
-        if magic != MAGIC or end > len(data) or zlib.crc32(memoryview(data)[start:end]) != crc:
+        if magic != MAGIC or end > len(data):
+            return
+        if zlib.crc32(memoryview(data)[start:end], zlib.crc32(HEAD.pack(magic, first, frames, events, 0))) != crc:
             return
         yield Part(
             first,
