@@ -81,7 +81,7 @@ def speeds(count: int, rounds: int) -> list[dict[str, Any]]:
             "dark": (lambda frames=frames, dark=dark, lower=lower: count_frames(frames, lower, dark), count),  # type: ignore[misc]
         }
         rates = interleaved(works, rounds)
-        row = {"occupancy": occupancy, **{name: round(float(np.median(rate))) for name, rate in rates.items()}}
+        row: dict[str, Any] = {"occupancy": occupancy, **{name: round(float(np.median(rate))) for name, rate in rates.items()}}
         for name in ("drop", "keep", "dark"):
             row |= {f"{name}_by_stempy": ratio(rates, name, "stempy"), f"{name}_by_read": ratio(rates, name, "read")}
         rows.append(row)
