@@ -5,6 +5,7 @@ EmkitError
 ├── PathError         an input is missing or of another kind; an output cannot be made there
 ├── DataError         what only pixels tell: a file is cut short, holds NaN, or cannot be decoded
 ├── ResourceError     too little memory or disk for the plan
+├── StreamError       a peer of a live stream does not answer, or answers what it must not
 ├── TaskError         tasks of a run failed, each tried three times; the others are done
 └── DamagedError      what was written is not what its record says, or a repeated run gave something else
 
@@ -26,6 +27,9 @@ class DataError(EmkitError): ...
 
 
 class ResourceError(EmkitError): ...
+
+
+class StreamError(EmkitError): ...
 
 
 class TaskError(EmkitError): ...

@@ -16,6 +16,8 @@ STEPS = {  # name: module of this package
     "convert": "converting",
     "make_phantom": "simulating",
     "fetch_data": "fetching",
+    "count_scan": "counting",
+    "make_scan_phantom": "simulating_scans",
 }
 
 

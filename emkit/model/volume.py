@@ -1,4 +1,4 @@
-"""The nouns that cross rooms. Axis order is (z, y, x), sizes and origins are in nanometres."""
+"""Sections, stacks and volumes. Axis order is (z, y, x), sizes and origins are in nanometres."""
 
 from dataclasses import dataclass
 from pathlib import Path

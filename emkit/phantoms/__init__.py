@@ -1,0 +1,6 @@
+"""Synthetic data with the true answer known: serial sections, and scans of an electron camera."""
+
+from emkit.phantoms.scans import ScanPhantom
+from emkit.phantoms.sections import SectionPhantom
+
+__all__ = ["ScanPhantom", "SectionPhantom"]

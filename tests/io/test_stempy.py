@@ -1,0 +1,52 @@
+"""stempy, as it is installed: it reads what we write, we read what it writes, and ties="drop" is its rule, event for event."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from emkit.count import CountedScan, Thresholds, count_frames
+from emkit.io.counted import read_counted, write_counted
+from emkit.phantoms import ScanPhantom
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from stempy import _image
+    from stempy.io import PyReader, load_electron_counts, save_electron_counts
+
+FRAMES = np.stack([ScanPhantom((2, 3), beam=0.5).frame(k)[0] for k in range(6)])
+
+
+def stempy_events(frames: NDArray[Any], dark: NDArray[np.float32], thresholds: Thresholds) -> list[list[int]]:
+    reader = PyReader(frames, np.arange(len(frames)), (len(frames), 1), len(frames), len(frames))
+    options = _image.ElectronCountOptionsClassic()
+    options.dark_reference, options.scan_dimensions = dark, (len(frames), 1)
+    options.background_threshold, options.x_ray_threshold = thresholds.background, thresholds.xray
+    counted = _image.electron_count(reader.begin(), reader.end(), options)
+    return [np.array(frame[0]).tolist() for frame in counted.data]
+
+
+@pytest.mark.parametrize("with_dark", [False, True])
+@pytest.mark.parametrize("thresholds", [Thresholds(28.3, 2000), Thresholds(22.9, 60.5)])
+def test_the_same_events(with_dark: bool, thresholds: Thresholds) -> None:
+    dark = np.full((576, 576), 3 if with_dark else 0, np.uint16)
+    scan = count_frames(FRAMES, thresholds, dark if with_dark else None, ties="drop")
+    ours = [scan.indices[a:b].tolist() for a, b in zip(scan.offsets[:-1], scan.offsets[1:], strict=True)]
+    assert ours == stempy_events(FRAMES, dark.astype(np.float32), thresholds)
+
+
+@pytest.mark.parametrize("each", [1, 2])
+def test_files_both_ways(tmp_path: Path, each: int) -> None:
+    scan = count_frames(FRAMES, Thresholds(28.3, 2000), scan_shape=(2, 3 // each) if each == 1 else (1, 3))
+    assert isinstance(scan, CountedScan) and len(scan) == 6
+    write_counted(scan, tmp_path / "ours.h5")
+    theirs = load_electron_counts(tmp_path / "ours.h5")
+    assert theirs.scan_shape == scan.scan_shape and theirs.frame_shape == scan.frame_shape
+    rows = [np.asarray(row).tolist() for row in theirs.data.ravel()]
+    assert rows == [scan.indices[a:b].tolist() for a, b in zip(scan.offsets[:-1], scan.offsets[1:], strict=True)]
+    save_electron_counts(tmp_path / "theirs.h5", theirs)
+    back = read_counted(tmp_path / "theirs.h5")
+    assert (back.indices == scan.indices).all() and (back.positions == scan.positions).all() and back.shape == scan.shape
