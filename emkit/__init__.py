@@ -6,7 +6,9 @@ from typing import Any
 _HOME = {
     "EmkitError": "errors",
     "align_sections": "steps.aligning",
+    "build_reference": "steps.referencing",
     "convert": "steps.converting",
+    "convert_scan": "steps.exchanging",
     "count_scan": "steps.counting",
     "diff": "runs",
     "fetch_data": "steps.fetching",
@@ -21,6 +23,7 @@ _HOME = {
     "repair": "runs",
     "rerun": "runs",
     "verify": "runs",
+    "virtual_image": "steps.imaging",
 }
 __all__ = list(_HOME)
 __version__ = "0.1.0"

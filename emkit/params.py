@@ -18,7 +18,7 @@ from annotated_types import Gt
 
 from emkit.errors import ParameterError, PathError
 
-Kind = Literal["image folder", "volume", "folder", "table", "image"]
+Kind = Literal["image folder", "volume", "folder", "table", "image", "scan"]
 Positive = Annotated[float, Gt(0)]
 FILES = ("table", "image")  # kinds whose paths are files; the paths of all others are folders
 IMAGES = (".tif", ".tiff", ".png")
@@ -230,6 +230,7 @@ _NEEDED: Mapping[Kind, str] = {
     "folder": "a folder",
     "table": "a file",
     "image": f"an image of one section ({', '.join(IMAGES)})",
+    "scan": "a counted scan (a folder of emkit, or an HDF5 file of stempy)",
 }
 
 
@@ -238,7 +239,7 @@ def _wrong_input(path: Path, kind: Kind) -> str:
         return "does not exist"
     if out := unfinished_of(path):
         return f"is not finished (watch it: emkit watch {out}; or go on with it: emkit resume {out})"
-    if path.is_dir() != (kind not in FILES):
+    if kind != "scan" and path.is_dir() != (kind not in FILES):
         return f"is a {'folder' if path.is_dir() else 'file'}"
     if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
         return "may not be read by you"

@@ -8,7 +8,9 @@ import emkit
 NAMES = {
     "EmkitError",
     "align_sections",
+    "build_reference",
     "convert",
+    "convert_scan",
     "count_scan",
     "diff",
     "fetch_data",
@@ -23,6 +25,7 @@ NAMES = {
     "repair",
     "rerun",
     "verify",
+    "virtual_image",
 }
 
 

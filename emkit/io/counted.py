@@ -9,6 +9,9 @@ Zarr (format 3): a group with `offsets`, `indices` and `positions` as `CountedSc
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -43,31 +46,55 @@ def write_counted(scan: CountedScan, path: Path) -> None:
         _write_zarr(scan, path)
 
 
-def _read_hdf5(path: Path) -> CountedScan:
+@dataclass(frozen=True)
+class CountedHeader:
+    """What a file tells of its scan without its events. `events` is at most so many where the format does not tell it (HDF5)."""
+
+    scan_shape: tuple[int, int]
+    frame_shape: tuple[int, int]
+    frames: int
+    events: int
+
+
+def counted_header(path: Path) -> CountedHeader:
+    """Headers only. PathError where it is no counted scan."""
+    if path.suffix in HDF5:
+        with _opened(path) as (file, header):
+            del file
+            return header
+    return _zarr_header(path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, CountedHeader]]:
+    """The HDF5 file, open; PathError with the reason where it cannot be."""
     h5py = _h5py()
     try:
         with h5py.File(path, "r") as file:
             frames, places = file["electron_events/frames"], file["electron_events/scan_positions"]
-            version = int(file.attrs.get("version", file["electron_events"].attrs.get("version", 1)))
             scan_shape = int(places.attrs["Ny"]), int(places.attrs["Nx"])
             frame_shape = int(frames.attrs["Nx"]), int(frames.attrs["Ny"])
-            rows, positions = frames[()], places[()].astype(np.int64)
+            yield file, CountedHeader(scan_shape, frame_shape, len(frames), path.stat().st_size // 4)
     except BlockingIOError:
         raise PathError(f"{path} is being written by another program; wait until it is closed.") from None
     except (OSError, KeyError) as wrong:
         raise PathError(
             f"{path} cannot be read as counted electrons in HDF5: {wrong}. Needed: a file of stempy or emkit."
         ) from None
+
+
+def _read_hdf5(path: Path) -> CountedScan:
+    with _opened(path) as (file, header):
+        version = int(file.attrs.get("version", file["electron_events"].attrs.get("version", 1)))
+        rows, positions = file["electron_events/frames"][()], file["electron_events/scan_positions"][()].astype(np.int64)
     if version not in (1, 2, 3):
         raise DataError(f"{path} is of version {version}; known are 1, 2 and 3.")
-    count = prod(scan_shape)
+    (sy, sx), count = header.scan_shape, prod(header.scan_shape)
     if version == 3:
         if count == 0 or len(rows) % count:
-            raise DataError(
-                f"{path} holds {len(rows)} frames, but its {scan_shape[0]} x {scan_shape[1]} positions need a multiple of {count}."
-            )
+            raise DataError(f"{path} holds {len(rows)} frames, but its {sy} x {sx} positions need a multiple of {count}.")
         positions = np.repeat(np.arange(count, dtype=np.int64), len(rows) // count)
-    return _checked(path, _joined(rows), scan_shape, frame_shape, positions)
+    return _checked(path, _joined(rows), header.scan_shape, header.frame_shape, positions)
 
 
 def _joined(rows: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
@@ -162,27 +189,35 @@ def _create(folder: Path, dtype: str, length: int) -> Any:
     return tensorstore.open(spec, create=True, delete_existing=True, context=context()).result()
 
 
-def _read_zarr(path: Path) -> CountedScan:
-    import tensorstore
-
+def _zarr_header(path: Path) -> CountedHeader:
     try:
         told = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]["emkit"]
         if told["format"] != FORMAT or told["version"] != VERSION:
             raise KeyError(f"{told['format']} version {told['version']}")
-        arrays = {}
-        for name in ("offsets", "indices", "positions", "complete"):
-            if (path / name).is_dir():
-                spec = {"driver": "zarr3", "kvstore": kvstore(path / name)}
-                arrays[name] = read_store(tensorstore.open(spec, open=True, read=True, context=context()).result())
-        events = arrays["offsets"], arrays["indices"]
-        scan_shape, frame_shape = (tuple(map(int, told[name])) for name in ("scan_shape", "frame_shape"))
-    except (OSError, KeyError, ValueError) as wrong:
-        raise PathError(
-            f"{path} cannot be read as a counted scan: {wrong}. Needed: a folder that emkit wrote, or .h5 of stempy."
-        ) from None
-    return _checked(
-        path, events, (scan_shape[0], scan_shape[1]), (frame_shape[0], frame_shape[1]), arrays["positions"], arrays.get("complete")
-    )
+        (sy, sx), (ky, kx) = told["scan_shape"], told["frame_shape"]
+        return CountedHeader((int(sy), int(sx)), (int(ky), int(kx)), int(told["frames"]), int(told["events"]))
+    except (OSError, KeyError, TypeError, ValueError) as wrong:
+        raise _no_scan(path, wrong) from None
+
+
+def _no_scan(path: Path, wrong: Exception) -> PathError:
+    return PathError(f"{path} cannot be read as a counted scan: {wrong}. Needed: a folder that emkit wrote, or .h5 of stempy.")
+
+
+def _read_zarr(path: Path) -> CountedScan:
+    import tensorstore
+
+    header, arrays = _zarr_header(path), {}
+    for name in ("offsets", "indices", "positions", "complete"):
+        if name != "complete" or (path / name).is_dir():
+            spec = {"driver": "zarr3", "kvstore": kvstore(path / name)}
+            try:
+                store = tensorstore.open(spec, open=True, read=True, context=context()).result()
+            except ValueError as wrong:
+                raise _no_scan(path, wrong) from None
+            arrays[name] = read_store(store)
+    events = arrays["offsets"], arrays["indices"]
+    return _checked(path, events, header.scan_shape, header.frame_shape, arrays["positions"], arrays.get("complete"))
 
 
 def _h5py() -> Any:

@@ -17,6 +17,9 @@ STEPS = {  # name: module of this package
     "make_phantom": "simulating",
     "fetch_data": "fetching",
     "count_scan": "counting",
+    "build_reference": "referencing",
+    "virtual_image": "imaging",
+    "convert_scan": "exchanging",
     "make_scan_phantom": "simulating_scans",
 }
 
