@@ -119,7 +119,8 @@ class Reader:
             if (p := known.get(self.followed[1])) and not _reads(p):
                 raise ParameterError(f"follow.argument: {p.name} reads no file; needed: a parameter that names an input.")
             given[self.followed[1]] = str(self.item or STEM)
-        sources = {word[1:] for key, value in given.items() if _reads(known.get(key)) for word in _references(value)}
+        words = (word for key, value in given.items() if _reads(known.get(key)) for word in _references(value))
+        sources = list(dict.fromkeys(word[1:] for word in words))  # as they are written
         for key, value in given.items():
             if (p := known.get(key)) and _reads(p):
                 self._check_references(p, value)

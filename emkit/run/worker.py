@@ -82,7 +82,7 @@ def nursery(driver: socket.socket) -> None:
 
 def _tell_of_the_ended(driver: socket.socket) -> set[int]:
     gone = set()
-    with suppress(ChildProcessError):
+    with suppress(ChildProcessError, BrokenPipeError, ConnectionResetError):  # a driver that is gone is noticed by its silence
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
             pid, status = ended
             driver.send(json.dumps({"pid": pid, "ended": os.waitstatus_to_exitcode(status)}).encode())

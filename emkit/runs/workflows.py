@@ -39,7 +39,11 @@ class Planned:
     plan: Plan | None
 
     def __str__(self) -> str:
-        told = "there already" if self.kept else self.plan or f"known once {' and '.join(self.part.reads)} is there"
+        told = (
+            "there already"
+            if self.kept
+            else self.plan or f"known once {' and '.join(self.part.reads)} {'is' if len(self.part.reads) == 1 else 'are'} there"
+        )
         return f"{self.part.label}: {told}"
 
 

@@ -49,7 +49,7 @@ class CountReport:
 def count_scan(
     source: Annotated[Path, Reads("folder")],
     *,
-    out: Annotated[Path, Writes("folder")],
+    out: Annotated[Path, Writes("scan")],
     dark: Annotated[Path | None, Reads("table")] = None,
     scan_shape: tuple[Annotated[int, Gt(0)], Annotated[int, Gt(0)]] | None = None,
     background: Annotated[float | None, Unit("ADU"), Ge(0)] = None,
