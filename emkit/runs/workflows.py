@@ -39,12 +39,9 @@ class Planned:
     plan: Plan | None
 
     def __str__(self) -> str:
-        told = (
-            "there already"
-            if self.kept
-            else self.plan or f"known once {' and '.join(self.part.reads)} {'is' if len(self.part.reads) == 1 else 'are'} there"
-        )
-        return f"{self.part.label}: {told}"
+        reads = self.part.reads
+        waits = f"known once {' and '.join(reads)} {'is' if len(reads) == 1 else 'are'} there"
+        return f"{self.part.label}: {'there already' if self.kept else self.plan or waits}"
 
 
 def check(recipe: Recipe, *, overwrite: bool) -> None:

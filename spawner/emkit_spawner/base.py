@@ -105,7 +105,7 @@ class JobSpawner(ScriptSpawner):
             await self.until_up(limits)
 
     async def _submit(self, job: Job) -> None:
-        self._keep_sweeping()
+        self.keep_sweeping()
         token_id = orm.APIToken.find(self.db, self.api_token).id
         new = {"job_name": job.name, "token_id": token_id, "asked_at": time.time(), "why_ended": ""}
         self.record = replace(self.record.without_job(), **new)
@@ -200,7 +200,7 @@ class JobSpawner(ScriptSpawner):
             self._poll_callback = Timer(self.poll_and_notify, self.poll_interval, self.poll_jitter)
 
     async def poll(self) -> int | None:
-        self._keep_sweeping()
+        self.keep_sweeping()
         if self._submission is not None and not self._submission.done():
             return None
         if self.record.job_name and not self.job_id:  # the hub was killed while it submitted
@@ -258,7 +258,7 @@ class JobSpawner(ScriptSpawner):
             self.tell("not stopped", said=str(error))
         self._remember(await scheduler.usage(self.job_id) or usage)
 
-    def _keep_sweeping(self) -> None:
+    def keep_sweeping(self) -> None:
         """One task in the hub, for as long as it lives."""
         if "emkit_sweep" not in self.user.settings:
             sweeping = sweep(self.scheduler(), self.db, naming.prefix(self._secret()), self.sweep_s, self.log)

@@ -13,6 +13,7 @@ from emkit_spawner.report import JobReportHandler
 from emkit_spawner.resubmit import ResubmitHandler
 from emkit_spawner.sessions import SessionHandler
 from emkit_spawner.system import SystemHandler
+from emkit_spawner.waking import wake
 
 ROUTES = [
     (r"/api/emkit/job", JobReportHandler),
@@ -38,3 +39,4 @@ def install() -> None:
     ours = {route for route, _ in ROUTES}
     kept = [handler for handler in apihandlers.default_handlers if handler[0] not in {TAKEN_OUT, *ours}]
     apihandlers.default_handlers[:] = [*kept, (TAKEN_OUT, TakenOut), *ROUTES]
+    wake()

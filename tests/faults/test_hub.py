@@ -107,6 +107,19 @@ def test_killed_while_it_stops(site: Site) -> None:
     ann.is_not_stuck()
 
 
+def test_killed_after_a_stop_that_failed(site: Site) -> None:
+    """Hub SIGKILLed after a stop that the scheduler did not take, with nobody else there"""
+    ann = site.person()
+    ann.start()
+    with site.faults.failing("scancel"):
+        ann.call("DELETE", ann.path)
+        site.until(lambda: ann.model() is None, "the server counts as stopped")
+        site.kill("hub")
+    site.start_hub()
+    site.no_orphans()  # nobody starts anything
+    ann.is_not_stuck()
+
+
 def test_job_ends_while_the_hub_is_down(site: Site) -> None:
     """Job ends while there is no hub"""
     ann = site.person()
