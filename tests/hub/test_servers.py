@@ -5,6 +5,8 @@ import html
 import json
 import re
 import threading
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import requests
 from emkit_hub.running import RunningHub
 from emkit_hub.visitor import NAVIGATION, Refused, Visitor
 from emkit_jobs import processes
-from emkit_jobs.scheduler import Job, State
+from emkit_jobs.scheduler import Job, State, Status
 
 pytestmark = pytest.mark.hub
 
@@ -121,19 +123,23 @@ def test_jobs_that_no_server_owns_are_ended(hub: RunningHub, owner: Visitor, tmp
     assert owner.start_server()[-1]["ready"]
     (job_id,) = jobs(hub)
     owner.stop_server()
-    asyncio.run(_restart(hub))
+    asyncio.run(hub.services.cancel(hub.job("hub")))
     prefix = job_id.rpartition("-")[0]
     orphan = Job(f"{prefix}-orphan", "#!/bin/bash\nexec sleep 300\n", tmp_path, {})
     stranger = Job("emkit-00000000-other-hub", "#!/bin/bash\nexec sleep 300\n", tmp_path, {})
     for job in (orphan, stranger):
         asyncio.run(hub.servers.submit(job))
-    assert owner.start_server()[-1]["ready"]
-    states = asyncio.run(hub.servers.query_many([orphan.name, stranger.name]))
+    asyncio.run(hub.start_hub())  # nobody starts a server
+    states = asyncio.run(_once_ended(hub, orphan.name, stranger.name))
     assert states[orphan.name].state is State.FINISHED
     assert states[stranger.name].state is State.RUNNING
     asyncio.run(hub.servers.cancel(stranger.name))
 
 
-async def _restart(hub: RunningHub) -> None:
-    await hub.services.cancel(hub.job("hub"))
-    await hub.start_hub()
+async def _once_ended(hub: RunningHub, orphan: str, stranger: str) -> Mapping[str, Status]:
+    last = time.monotonic() + 60
+    while (states := await hub.servers.query_many([orphan, stranger]))[
+        orphan
+    ].state is not State.FINISHED and time.monotonic() < last:
+        await asyncio.sleep(0.2)
+    return states

@@ -157,6 +157,7 @@ def test_what_is_detached_in_a_job_is_a_job_of_its_own(site: Site) -> None:
     assert run.facts()["offer"]["resources"]["partition"] == "main" and run.facts()["offer"]["resources"]["memory_mb"] < 2000
 
 
+@pytest.mark.campaign
 def test_worker_jobs_that_are_lost_are_replaced(site: Site) -> None:
     run = site.begin("a", "slurm:small:2")
     until(lambda: has_begun(run), "tasks are done")
