@@ -105,7 +105,9 @@ async def test_the_curated_notebook_as_a_dashboard(browser: Browser, tmp_path: P
         await page.get_by_role("button", name="Run").first.click()
         viewer = page.locator("iframe[title='Neuroglancer viewer']")
         await viewer.wait_for(timeout=120_000)
-        frame = next(frame for frame in page.frames if "emkit/v/" in frame.url)
+        frame = await (await viewer.element_handle()).content_frame()
+        assert frame is not None
+        await frame.wait_for_url("**/emkit/v/**")
         async with asyncio.timeout(60):
             while not await frame.evaluate("Boolean(window.viewer?.isReady())"):
                 await frame.evaluate("new Promise(requestAnimationFrame)")
