@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from emkit.cli.recipes import add_place, heard
+from emkit.cli.recipes import add_place, heard, left_alone
 
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -34,7 +34,7 @@ def follow(given: argparse.Namespace) -> int:
     folder = begin_follow(given.recipe, read(given.recipe), given.folder, wishes)
     if given.detach:
         detach_whole(folder)
-        print(f"{folder.id} runs on by itself. Watch it: emkit watch {folder.id}")
+        print(left_alone(folder))
         return 0
     with heard():
         report = drive_follow(folder)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from emkit.count.definition import Ties
 from emkit.count.kernel import bounds, kernel
 from emkit.errors import DataError, ParameterError
-from emkit.model import CountedScan, Thresholds
+from emkit.model import CountedScan, Thresholds, offsets_of
 
 BATCH_BYTES = 2**25  # of frames that a thread takes at once
 
@@ -64,8 +64,7 @@ def count_frames(
     step = max(1, BATCH_BYTES // max(1, prod(frame_shape) * prepared.dtype.itemsize))
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
         parts = list(threads.map(lambda k: find(prepared[k : k + step], prepared.dark, low, high, ties), range(0, len(rows), step)))
-    counts = [np.diff(ends, prepend=0) for _, ends in parts]
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *counts]))]).astype(np.int64)
+    offsets = offsets_of(np.concatenate([np.zeros(0, np.int64), *(np.diff(ends, prepend=0) for _, ends in parts)]))
     indices = np.concatenate([np.zeros(0, np.uint32), *(found for found, _ in parts)])
     return CountedScan(offsets, indices, scan_shape, frame_shape, positions)
 

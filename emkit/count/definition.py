@@ -47,6 +47,11 @@ def events(v: NDArray[Any], thresholds: Thresholds, ties: Ties) -> NDArray[np.ui
     return np.array([y * v.shape[1] + x for y, x in found], np.uint32)
 
 
+def most_events(height: int, width: int) -> int:
+    """In a frame: events are no neighbours of each other."""
+    return -(-height // 2) * -(-width // 2)
+
+
 def _plateau(counted: NDArray[Any], y: int, x: int) -> list[tuple[int, int] | None]:
     """The pixels of a plateau in order; None first if a neighbour of it is greater."""
     value, seen, left = counted[y, x], {(y, x)}, [(y, x)]

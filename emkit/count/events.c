@@ -121,7 +121,6 @@ static inline int around(ptrdiff_t at, ptrdiff_t height, ptrdiff_t width, int32_
 
 DEFINE_COUNT(count_int64, int64_t, int64_t)
 DEFINE_COUNT(count_float32, float, float)
-DEFINE_COUNT(count_float64, double, double)
 DEFINE_EVENTS(small, int32_t, uint16_t) /* as the cameras write them; low >= 1 */
 
 /* ---- 16 bit, by vectors ---- */

@@ -9,7 +9,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from emkit.count.definition import Ties
+from emkit.count.definition import Ties, most_events
 
 
 def by_numba(
@@ -19,7 +19,7 @@ def by_numba(
     count, height, width = frames.shape
     kind = np.int64 if frames.dtype.kind in "iu" else np.float32
     zeros = np.zeros((height, width), frames.dtype) if dark is None else dark.reshape(height, width)
-    found = np.empty(count * -(-height // 2) * -(-width // 2), np.uint32)
+    found = np.empty(count * most_events(height, width), np.uint32)
     ends = np.zeros(count, np.int64)
     total = _count(frames, zeros, kind(low), kind(high), ties == "keep", ends, found)
     return found[:total].copy(), ends

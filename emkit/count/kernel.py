@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from emkit.count.definition import Ties
+from emkit.count.definition import Ties, most_events
 from emkit.errors import EmkitError
 from emkit.model import CountedScan, Thresholds
 
@@ -54,11 +54,6 @@ def _next(value: float, *, above: bool) -> float:
     found = np.float32(value)
     low = float(found) <= value if above else float(found) < value
     return float(np.nextafter(found, np.float32(np.inf))) if low else float(found)
-
-
-def most_events(height: int, width: int) -> int:
-    """In a frame: events are no neighbours of each other."""
-    return -(-height // 2) * -(-width // 2)
 
 
 def by_compiler(
@@ -150,7 +145,7 @@ def _library() -> ctypes.CDLL:
     library.count_uint16.restype = size
     for name in ("sum_mask", "sum_weights"):
         getattr(library, name).argtypes, getattr(library, name).restype = [place, place, size, place, place], None
-    for name, kind in (("int64", ctypes.c_int64), ("float32", ctypes.c_float), ("float64", ctypes.c_double)):
+    for name, kind in (("int64", ctypes.c_int64), ("float32", ctypes.c_float)):
         function = getattr(library, f"count_{name}")
         function.argtypes, function.restype = [place, place, size, size, kind, kind, place, place, place], size
     return library

@@ -20,7 +20,7 @@ from scipy.special import erf
 from emkit.count.counting import count_frames, rows_of
 from emkit.count.definition import corrected
 from emkit.errors import DataError
-from emkit.model import CountedScan, Thresholds
+from emkit.model import CountedScan, Thresholds, offsets_of
 
 Floats = NDArray[np.float64]
 AROUND = np.arange(-1, 2)
@@ -85,7 +85,7 @@ def locate_electrons(
         found = list(threads.map(locate, range(len(rows))))
     places = np.concatenate([np.zeros((0, 2)), *(at for at, _ in found)])
     energies = np.concatenate([np.zeros(0), *(energy for _, energy in found)])
-    offsets = np.concatenate([[0], np.cumsum([len(at) for at, _ in found])]).astype(np.int64)
+    offsets = offsets_of(len(at) for at, _ in found)
     pixel = np.rint(places).astype(np.int64)
     indices = (pixel[:, 0] * frame_shape[1] + pixel[:, 1]).astype(np.uint32)
     scan = replace(peaks, offsets=offsets, indices=indices)

@@ -4,7 +4,6 @@ Axis order is (sy, sx, ky, kx); a place on the detector is (ky, kx), px. Everyth
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,9 +82,9 @@ def differential_phase_contrast(
 
 
 def estimate_rotation(shift: Floats) -> float:
-    """Degrees from the scan's axes to the detector's: the turn after which the deflection has least curl.
+    """Degrees from the scan's axes to the detector's, -90 to 90: the turn after which the deflection has least curl.
 
-    Of the two that are half a turn apart the one with the greater divergence of the phase's sign cannot be told: -90 to 90.
+    A turn by 180 degrees more has as little: whether the phase is bright or dark cannot be told from it.
     """
     angles = np.arange(-90, 90, 0.5)
     curls = [float(np.mean(_curl(_turn(shift, angle)) ** 2)) for angle in angles]
@@ -126,7 +125,7 @@ def _middle(scan: CountedScan) -> tuple[float, float]:
 
 
 def _turn(shift: Floats, angle_deg: float) -> Floats:
-    angle: Literal[0] | float = np.deg2rad(angle_deg)
+    angle = np.deg2rad(angle_deg)
     y, x = shift[..., 0], shift[..., 1]
     return np.stack([np.cos(angle) * y - np.sin(angle) * x, np.sin(angle) * y + np.cos(angle) * x], -1)
 

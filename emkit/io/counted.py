@@ -1,4 +1,4 @@
-"""Counted scans on disk: HDF5 as stempy has it, and a zarr of our own for scans larger than memory.
+"""Counted scans on disk: HDF5 as stempy has it, and a smaller zarr of our own.
 
 HDF5: versions 1 to 3 and interactEM's are read, 3 is written. One row of `electron_events/frames` holds the flat indices of one
 frame. Version 3 has the same number of frames for each position, those of the first position first; version 2 tells the position
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from emkit.errors import DataError, PathError
 from emkit.io.stores import context, finish, kvstore, read_store
-from emkit.model import CountedScan
+from emkit.model import CountedScan, offsets_of
 
 FORMAT, VERSION = "emkit counted scan", 1
 CHUNK = 2**20  # events or frames in a chunk
@@ -99,8 +99,7 @@ def _read_hdf5(path: Path) -> CountedScan:
 
 def _joined(rows: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
     """Offsets and indices of rows of any length."""
-    offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
-    return offsets, np.concatenate([np.zeros(0, np.uint32), *rows]).astype(np.uint32)
+    return offsets_of(map(len, rows)), np.concatenate([np.zeros(0, np.uint32), *rows]).astype(np.uint32)
 
 
 def _checked(
@@ -149,26 +148,21 @@ def _write_hdf5(scan: CountedScan, path: Path) -> None:
 
 
 def _write_zarr(scan: CountedScan, path: Path) -> None:
-    create_counted(path, scan.scan_shape, scan.frame_shape, len(scan), scan.events)
-    arrays: dict[str, NDArray[Any]] = {"offsets": scan.offsets, "indices": scan.indices, "positions": scan.positions}
-    if scan.complete is not None:
-        arrays["complete"] = scan.complete
-    finish([_create(path / name, array.dtype.name, len(array)).write(array) for name, array in arrays.items()])
-
-
-def create_counted(path: Path, scan_shape: tuple[int, int], frame_shape: tuple[int, int], frames: int, events: int) -> None:
-    """Write what a zarr of a counted scan tells of itself."""
     path.mkdir(parents=True, exist_ok=True)
     told = {
         "format": FORMAT,
         "version": VERSION,
-        "scan_shape": scan_shape,
-        "frame_shape": frame_shape,
-        "frames": frames,
-        "events": events,
+        "scan_shape": scan.scan_shape,
+        "frame_shape": scan.frame_shape,
+        "frames": len(scan),
+        "events": scan.events,
     }
     document = {"zarr_format": 3, "node_type": "group", "attributes": {"emkit": told}}
     (path / "zarr.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    arrays: dict[str, NDArray[Any]] = {"offsets": scan.offsets, "indices": scan.indices, "positions": scan.positions}
+    if scan.complete is not None:
+        arrays["complete"] = scan.complete
+    finish([_create(path / name, array.dtype.name, len(array)).write(array) for name, array in arrays.items()])
 
 
 def _create(folder: Path, dtype: str, length: int) -> Any:

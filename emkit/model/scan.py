@@ -1,6 +1,6 @@
 """Scans of counted electrons. Axis order is (sy, sx, ky, kx): scan position, then pixel of the detector."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isfinite, prod
@@ -28,6 +28,15 @@ class Thresholds:
                 f"thresholds: found background={self.background:g} and xray={self.xray:g}; needed: 0 <= background < xray, "
                 "no NaN. Estimate them from the data: emkit.count.estimate_thresholds(frames)."
             )
+
+
+def offsets_of(counts: Iterable[int] | NDArray[Any]) -> NDArray[np.int64]:
+    """Where the events of each frame begin, and where the last end: `CountedScan.offsets` from the electrons of each frame.
+
+    >>> offsets_of([2, 0, 3])
+    array([0, 2, 2, 5])
+    """
+    return np.concatenate([[0], np.cumsum(np.fromiter(counts, np.int64))]).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -173,7 +182,7 @@ class CountedScan:
     def merged(self) -> "CountedScan":
         """One frame for each position, with the electrons of all that it had."""
         order = np.lexsort((self.indices, np.repeat(self.positions, self.counts)))
-        offsets = np.concatenate([[0], np.cumsum(self.sum("frame").ravel())]).astype(np.int64)
+        offsets = offsets_of(self.sum("frame").ravel())
         complete = (
             None if self.complete is None else np.bincount(self.positions[~self.complete], minlength=prod(self.scan_shape)) == 0
         )
@@ -200,10 +209,6 @@ class CountedScan:
         """The same frames with these events alone."""
         return self._mapped(self.indices[events], self.frame_shape, events)
 
-    def map_frames(self, measure: Callable[[NDArray[np.uint32]], float]) -> NDArray[np.float64]:
-        """A number for each frame from its flat indices."""
-        return np.array([measure(self.indices[a:b]) for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)], np.float64)
-
     # ---- within ----
 
     def _at(self, chosen: NDArray[np.intp]) -> "CountedScan":
@@ -217,16 +222,14 @@ class CountedScan:
 
     def _frames(self, frames: NDArray[np.intp], positions: NDArray[np.int64], scan_shape: Extent) -> "CountedScan":
         counts = self.counts[frames]
-        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        offsets = offsets_of(counts)
         where = np.arange(offsets[-1]) + np.repeat(self.offsets[frames] - offsets[:-1], counts)
         complete = None if self.complete is None else self.complete[frames]
         return CountedScan(offsets, self.indices[where], scan_shape, self.frame_shape, positions.astype(np.int64), complete)
 
     def _mapped(self, indices: NDArray[Any], frame_shape: Extent, kept: NDArray[np.bool_]) -> "CountedScan":
-        before = np.concatenate([[0], np.cumsum(kept)])
-        return replace(
-            self, offsets=before[self.offsets].astype(np.int64), indices=indices.astype(np.uint32), frame_shape=frame_shape
-        )
+        before = offsets_of(kept)
+        return replace(self, offsets=before[self.offsets], indices=indices.astype(np.uint32), frame_shape=frame_shape)
 
     def _events_of(self, frames: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return np.repeat(frames, self.counts)

@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from emkit_jobs.offered import Offer
 from emkit_jobs.scheduler import JOB_VARIABLE
 
-from emkit.errors import EmkitError
+from emkit.errors import EmkitError, TaskError
 from emkit.progress import PERIOD_S, Cancelled, Tick, cancelled, tell
 from emkit.run.folder import ENDINGS, RunFolder, State
 
@@ -90,6 +90,11 @@ def follow(folder: RunFolder) -> None:
                     raise Cancelled
         except Cancelled:
             folder.ask_to_cancel()
+    check_done(folder)
+
+
+def check_done(folder: RunFolder) -> None:
+    """Raises what ended a run that somebody else drove, if that was not its own end."""
     said = folder.said()
     match said["state"]:
         case State.DONE:
@@ -97,9 +102,9 @@ def follow(folder: RunFolder) -> None:
         case State.CANCELLED:
             raise Cancelled(said["message"] or "cancelled")
         case State.FAILED:
-            raise EmkitError(said["message"])
+            raise TaskError(said["message"])
         case _:
-            raise EmkitError(f"Run {folder.id} was interrupted: {said['message']}. Go on with it: emkit resume {folder.id}")
+            raise TaskError(f"Run {folder.id} was interrupted: nobody drives it any more. Go on with it: emkit resume {folder.id}")
 
 
 def _watch_into(folder: RunFolder, ticks: "SimpleQueue[Tick]") -> None:

@@ -1,5 +1,6 @@
 """Raw frames to a counted scan: index the files, estimate thresholds, count. Axis order is (sy, sx, ky, kx)."""
 
+import shutil
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -13,6 +14,7 @@ from emkit.count import CountedScan, Thresholds, count_frames, estimate_coincide
 from emkit.errors import DataError, ParameterError
 from emkit.io.counted import read_counted, write_counted
 from emkit.io.sectors import RawScan, open_sectors
+from emkit.model import offsets_of
 from emkit.params import Reads, Unit, Writes
 from emkit.provenance import Written, written
 from emkit.run.plan import Load, Plan
@@ -111,9 +113,7 @@ def count_scan(
     yield from stage("count", count_part, {str(k): (raw, k, reference, thresholds, ties, out) for k in starts}, "parts")
     scan = _joined(raw, [read_counted(out / PARTS / str(k)) for k in starts])
     write_counted(scan, out)
-    for part in sorted((out / PARTS).rglob("*"), reverse=True):
-        part.rmdir() if part.is_dir() else part.unlink()
-    (out / PARTS).rmdir()
+    shutil.rmtree(out / PARTS)
     lost = estimate_coincidence(scan).lost
     return CountReport(
         raw.scan_shape, raw.frame_shape, scan.events, scan.occupancy, thresholds.background, thresholds.xray,
@@ -140,7 +140,7 @@ def count_part(
 
 
 def _joined(raw: RawScan, parts: list[CountedScan]) -> CountedScan:
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate([part.counts for part in parts]))]).astype(np.int64)
+    offsets = offsets_of(np.concatenate([part.counts for part in parts]))
     indices = np.concatenate([part.indices for part in parts])
     complete = None if raw.complete.all() else raw.complete
     return CountedScan(offsets, indices, raw.scan_shape, raw.frame_shape, complete=complete)

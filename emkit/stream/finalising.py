@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from emkit.io.counted import write_counted
-from emkit.model import CountedScan
+from emkit.model import CountedScan, offsets_of
 from emkit.stream.messages import Plan, Totals
 from emkit.stream.parts import SUFFIX, packed, read_parts
 from emkit.stream.receiving import PARTS
@@ -122,7 +122,7 @@ def join_parts(folder: Path, plan: Plan, totals: Totals) -> tuple[CountedScan, N
                         differing.add(frame)
                 if chosen[frame] < 0 or int(part.masks[k]).bit_count() > int(masks[frame]).bit_count():
                     masks[frame], chosen[frame], starts[frame], counts[frame] = part.masks[k], len(found) - 1, start, part.counts[k]
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    offsets = offsets_of(counts)
     pieces = [found[c][a : a + n] for c, a, n in zip(chosen, starts, counts, strict=True) if n]
     indices = np.concatenate([np.zeros(0, np.uint32), *pieces]).astype(np.uint32)
     whole = masks == (1 << plan.sectors) - 1

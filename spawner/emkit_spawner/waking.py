@@ -4,7 +4,7 @@ JupyterHub has no moment of its own for that: a spawner is made when somebody as
 the servers in its database, once at its start, goes on with a look for the jobs that none of them owns.
 """
 
-from functools import wraps
+from functools import cache, wraps
 
 from jupyterhub import orm
 from jupyterhub.app import JupyterHub
@@ -12,11 +12,10 @@ from jupyterhub.app import JupyterHub
 from emkit_spawner.base import JobSpawner
 
 
+@cache
 def wake() -> None:
-    """To be called as the hub loads its spawner. A hub with another spawner is left as it is."""
+    """To be called as the hub loads its spawners, once for all of them. A hub with another spawner is left as it is."""
     before = JupyterHub.init_spawners
-    if hasattr(before, "__wrapped__"):
-        return
 
     @wraps(before)
     async def init_spawners(hub: JupyterHub) -> None:

@@ -134,6 +134,9 @@ def test_a_task_that_never_ends_is_cancelled(poison: Path) -> None:
             began.append(time.monotonic())
         return bool(began)
 
-    with listening(stop=stop), pytest.raises(Cancelled, match="cancelled"):
+    with (
+        listening(stop=stop),
+        pytest.raises(Cancelled, match=r"cancelled (with \d+ tasks|in 'write' after \d+ of 1000)"),
+    ):
         write_blocks(out=Path("out"))
     print(f"cancelled {time.monotonic() - began[0]:.2f} s after it was asked for")

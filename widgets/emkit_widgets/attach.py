@@ -14,12 +14,12 @@ from typing import Any, Protocol
 
 from pydantic import TypeAdapter
 
-from emkit.errors import EmkitError, TaskError
+from emkit.errors import EmkitError
 from emkit.params import Call
-from emkit.progress import Cancelled, Listener, listening
+from emkit.progress import Listener, listening
 from emkit.provenance import RESULT
 from emkit.recipe import load
-from emkit.run.detached import detach, watch
+from emkit.run.detached import check_done, detach, watch
 from emkit.run.drive import begin, execute
 from emkit.run.folder import ENDINGS, RunFolder, State
 from emkit.run.output import note_of
@@ -89,16 +89,8 @@ class Attached:
     def follow(self, hear: Listener) -> Any:
         for tick in watch(self.folder):
             hear(tick)
-        said = self.folder.said()
-        match said["state"]:
-            case State.DONE:
-                return result_of(self.folder, self.call)
-            case State.CANCELLED:
-                raise Cancelled(said["message"] or "cancelled")
-            case State.FAILED:
-                raise TaskError(said["message"])
-            case _:
-                raise TaskError(f"The run was interrupted: nobody drives {self.folder.id} any more.")
+        check_done(self.folder)
+        return result_of(self.folder, self.call)
 
     def cancel(self) -> None:
         self.folder.ask_to_cancel()
