@@ -85,7 +85,7 @@ def execute(
     if chosen.kind == "slurm" and not job:
         detach(folder := folder or begin(call, overwrite=overwrite, on=chosen, home=home))
         follow(folder)
-        return _returned(call, folder)
+        return returned(call, folder)
     call.check(overwrite=overwrite)
     body, planned = opened(call, _built(call).values)
     facts = folder.facts() if folder and job else {}
@@ -204,11 +204,11 @@ def _ended(call: Call, out: Path, folder: RunFolder, lock: int | None) -> Any:
     """What a run returned whose output is in its place; what a kill left to do is done."""
     with claimed(out), folder.driven(lock):
         clear(out)
-        return _returned(call, folder)
+        return returned(call, folder)
 
 
-def _returned(call: Call, folder: RunFolder) -> Any:
-    """What a run returned that is through."""
+def returned(call: Call, folder: RunFolder) -> Any:
+    """What a run returned that is through, as the function would have."""
     from pydantic import TypeAdapter
 
     text = (folder.path / RESULT).read_bytes()

@@ -113,8 +113,9 @@ def test_run_goes_on_with_what_is_left_of_the_same_run() -> None:
     form.told.result(60)
 
 
-def test_what_cannot_begin_is_refused_at_once(folder: Path) -> None:
-    form = form_of(size_px=16384)
+def test_what_cannot_begin_is_refused_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emkit.run.room.memory_left", lambda: 10_000_000)
+    form = form_of(size_px=1024)
     form.plan.click()
     assert "at its peak" in form.message.value and "this machine has" in form.message.value, (
         "the numbers, and why they are too large"

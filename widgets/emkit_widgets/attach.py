@@ -4,7 +4,6 @@ Both kinds tell where they are to a listener, are ended by `cancel`, and return 
 them. A form that is opened again finds the run that writes its output, or wrote what stands there, and follows it.
 """
 
-import inspect
 import os
 import threading
 import time
@@ -12,15 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from pydantic import TypeAdapter
-
 from emkit.errors import EmkitError
 from emkit.params import Call
 from emkit.progress import Listener, listening
-from emkit.provenance import RESULT
 from emkit.recipe import load
 from emkit.run.detached import check_done, detach, watch
-from emkit.run.drive import begin, execute
+from emkit.run.drive import begin, execute, returned
 from emkit.run.folder import ENDINGS, RunFolder, State
 from emkit.run.output import note_of
 from emkit.run.place import Place
@@ -90,7 +86,7 @@ class Attached:
         for tick in watch(self.folder):
             hear(tick)
         check_done(self.folder)
-        return result_of(self.folder, self.call)
+        return returned(self.call, self.folder)
 
     def cancel(self) -> None:
         self.folder.ask_to_cancel()
@@ -154,12 +150,6 @@ def differences(call: Call, other: Call) -> list[str]:
 def is_running(folder: RunFolder) -> bool:
     """Whether somebody drives the run now."""
     return folder.state not in (*ENDINGS, State.INTERRUPTED)
-
-
-def result_of(folder: RunFolder, call: Call) -> Any:
-    """What the step returned, as the function would have returned it."""
-    returned: TypeAdapter[Any] = TypeAdapter(inspect.signature(call.function).return_annotation)
-    return returned.validate_json((folder.path / RESULT).read_bytes())
 
 
 def _brief(value: Any) -> str:
