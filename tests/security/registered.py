@@ -3,6 +3,7 @@
     python -m tests.security.registered hub CONFIG     of a hub of this configuration, with its environment
     python -m tests.security.registered server         of emkit's extensions of a user's server, below /user/x/
     python -m tests.security.registered overview       of the overview, below /services/overview/
+    python -m tests.security.registered dashboards     of the dashboards with their extensions, below /services/dashboards/
 
 In a process of its own: JupyterHub's lists of handlers are global, and a server's extensions take it for theirs.
 """
@@ -11,7 +12,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,19 @@ def of_overview() -> Iterator[Route]:
         yield from of(application(Service(folder=Path(folder)), hub, "/services/overview/").default_router)
 
 
+def of_dashboards() -> Iterator[Route]:
+    from emkit_hub.dashboards.app import routes
+    from emkit_hub.dashboards.extensions import ExtensionHost, load_extensions
+    from tornado.web import Application
+    from traitlets.config import Config
+
+    base_url = "/services/dashboards/"
+    application = Application(routes(base_url, [], [], ""), base_url=base_url)
+    yield from of(application.default_router)
+    load_extensions(("emkit.server",), ExtensionHost(application, Config()))
+    yield from of(application.default_router)
+
+
 def of(router: Any) -> Iterator[Route]:
     """Of tornado's tree of routers: an extension's routes are a branch of their own."""
     for rule in router.rules:
@@ -76,12 +90,15 @@ def of(router: Any) -> Iterator[Route]:
 
 def methods(handler: Any) -> Iterator[str]:
     for method in RequestHandler.SUPPORTED_METHODS:
-        if getattr(handler, method.lower()) is not getattr(RequestHandler, method.lower()) and method not in ("HEAD", "OPTIONS"):
+        own = getattr(handler, method.lower()) is not getattr(RequestHandler, method.lower())
+        if own and method in handler.SUPPORTED_METHODS and method not in ("HEAD", "OPTIONS"):
             yield method
 
 
 def main(of_what: str, *config: str) -> None:
-    routes = of_hub(*config) if of_what == "hub" else of_server() if of_what == "server" else of_overview()
+    kinds: dict[str, Callable[..., Iterator[Route]]]
+    kinds = {"hub": of_hub, "server": of_server, "overview": of_overview, "dashboards": of_dashboards}
+    routes = kinds[of_what](*config)
     found = [
         (pattern, method, f"{handler.__module__}.{handler.__name__}") for pattern, handler in routes for method in methods(handler)
     ]

@@ -187,7 +187,23 @@ SERVICES = [
     *rows("GET", "/services/dashboards/api/kernels/{place}/channels", OWN_GUEST),
     *rows("POST", "/services/dashboards/place/{place}", OWN_GUEST),
     *rows("POST", "/services/dashboards/voila/api/shutdown/{place}", OWN_GUEST),
+    *rows("GET", "/services/dashboards/place/{place}", LOGGED_IN),  # says "not held" to others, as of a place that never was
+    *rows("GET", "/services/dashboards/voila/api/shutdown/{place}", LOGGED_IN),
     *rows("DELETE", "/services/dashboards/api/kernels/{place}", NONE),
+    Row("GET", "/services/dashboards/picture/notes", LOGGED_IN, 0),
+    Row("GET", "/services/dashboards/style.css", LOGGED_IN),
+    *rows("GET", "/services/dashboards/voila/templates/lab/static/none.css", LOGGED_IN),
+    *rows("GET", "/services/dashboards/voila/static/none.js", LOGGED_IN),
+    *rows("GET", "/services/dashboards/voila/api/themes/none.css", LOGGED_IN),
+    *rows("GET", "/services/dashboards/voila/labextensions/none.js", LOGGED_IN),
+    *rows("GET", "/services/dashboards/oauth_callback", PUBLIC),  # as the overview's, below
+    Row("GET", "/services/dashboards/emkit/v/name/", LOGGED_IN, 0),
+    Row("GET", "/services/dashboards/emkit/v/name/quiet.js", LOGGED_IN, 0),
+    *rows("GET", "/services/dashboards/emkit/v/name/main.js", LOGGED_IN),
+    *rows(
+        "GET", "/services/dashboards/emkit/data/none/zarr.json", LOGGED_IN
+    ),  # and then a capability, which only the page's own kernel makes
+    *rows("GET", "/services/dashboards/emkit/sections/none/zarr.json", LOGGED_IN),
     Row("GET", "/services/dashboards/api/contents", NONE),
     Row("GET", "/services/dashboards/files/notes.ipynb", NONE),
     Row("GET", "/services/overview/", LOGGED_IN),

@@ -47,6 +47,27 @@ class ModelOnly(KernelHandler):
     SUPPORTED_METHODS = ("GET",)
 
 
+def routes(base_url: str, static_paths: list[str], labextensions_path: list[str], themes_dir: str) -> list[Any]:
+    """All routes of the service but those of its extensions, each behind the guard."""
+    themes = {"themes_url": "/voila/api/themes", "path": themes_dir, "labextensions_path": labextensions_path}
+    pages: list[Any] = [
+        ("", handlers.GalleryPage),
+        (r"picture/([^/]+)", handlers.Picture),
+        (r"open/([^/]+)", handlers.OpenDashboard),
+        (f"place/{_ID}", handlers.Place),
+        (f"voila/api/shutdown/{_ID}", handlers.Place),
+        (f"api/kernels/{_ID}", ModelOnly),
+        (f"api/kernels/{_ID}/channels", Channels),
+        (r"(style\.css|dashboard\.css|place\.js)", handlers.Asset),
+        (r"voila/templates/(.*)", TemplateStaticFileHandler),
+        (r"voila/static/(.*)", MultiStaticFileHandler, {"paths": static_paths}),
+        (r"voila/api/themes/(.*)", ThemesHandler, themes),
+        (r"voila/labextensions/(.*)", FileFindHandler, {"path": labextensions_path}),
+    ]
+    behind_guard = [(base_url + route, guarded(handler), *rest) for route, handler, *rest in pages]
+    return [*behind_guard, (f"{base_url}oauth_callback", HubOAuthCallbackHandler)]
+
+
 class Dashboards(Voila):
     """The application; `serve` makes and runs it."""
 
@@ -86,7 +107,7 @@ class Dashboards(Voila):
         return {**settings, **ours, **limits}
 
     def init_handlers(self) -> list[Any]:
-        """All routes there are: none of Voila's own list, which has contents, files, a tree and a query socket."""
+        """Our routes: none of Voila's own list, which has contents, files, a tree and a query socket."""
         settings = self.app.settings
         host = ExtensionHost(self.app, self.config)
         self.kernel_manager.kernel_environment = self.kernel_environment | load_extensions(self.site.extensions, host)
@@ -94,23 +115,7 @@ class Dashboards(Voila):
         warden = Warden(self.site, settings["pool"], self.kernel_manager, ForkProvisioner.server)
         self._warden = asyncio.get_event_loop().create_task(warden.run())
         self._warden.add_done_callback(lambda _: self.ioloop.stop())  # nothing would be given back: end, and the hub starts anew
-        themes = {"themes_url": "/voila/api/themes", "path": self.themes_dir, "labextensions_path": self.labextensions_path}
-        routes: list[Any] = [
-            ("", handlers.GalleryPage),
-            (r"picture/([^/]+)", handlers.Picture),
-            (r"open/([^/]+)", handlers.OpenDashboard),
-            (f"place/{_ID}", handlers.Place),
-            (f"voila/api/shutdown/{_ID}", handlers.Place),
-            (f"api/kernels/{_ID}", ModelOnly),
-            (f"api/kernels/{_ID}/channels", Channels),
-            (r"(style\.css|dashboard\.css|place\.js)", handlers.Asset),
-            (r"voila/templates/(.*)", TemplateStaticFileHandler),
-            (r"voila/static/(.*)", MultiStaticFileHandler, {"paths": self.static_paths}),
-            (r"voila/api/themes/(.*)", ThemesHandler, themes),
-            (r"voila/labextensions/(.*)", FileFindHandler, {"path": self.labextensions_path}),
-        ]
-        behind_guard = [(self.base_url + route, guarded(handler), *rest) for route, handler, *rest in routes]
-        return [*behind_guard, (f"{self.base_url}oauth_callback", HubOAuthCallbackHandler)]
+        return routes(self.base_url, self.static_paths, self.labextensions_path, self.themes_dir)
 
     def renderer(self, dashboard: Dashboard) -> SiteRenderer:
         """Voila's renderer for one run of a dashboard."""
