@@ -22,8 +22,8 @@ MOST_CUT = 0.01  # X-rays are one pixel in thousands
 
 @dataclass(frozen=True)
 class EstimatedThresholds(Thresholds):
-    """Thresholds with what they come from: the histogram in unit bins from `first_adu` on (as far as it is worth a plot), and the
-    Gaussian fitted to it."""
+    """Thresholds with what they come from: the histogram in unit bins from `first_adu` on (to twice the X-ray limit, to be
+    plotted), and the Gaussian fitted to it."""
 
     first_adu: int
     histogram: tuple[int, ...]
@@ -92,7 +92,7 @@ def estimate_thresholds(
             f"The X-ray limit {xray:.1f} cuts away {cut:.1%} of all pixels above the background, electrons among them: "
             f"look at the histogram, and give more than {xray_sigmas:g} sigmas."
         )
-    shown = histogram[: max(1, int(min(xray, background + 100 * max(sigma, 1.0))) - first)]
+    shown = histogram[: max(1, int(2 * xray) - first)]
     return EstimatedThresholds(
         background, max(xray, background + 1), first, tuple(map(int, shown)), centre, sigma, height, cut, warning
     )

@@ -10,7 +10,14 @@ import numpy as np
 from annotated_types import Ge, Gt
 from numpy.typing import NDArray
 
-from emkit.count import CountedScan, Thresholds, count_frames, estimate_coincidence, estimate_thresholds
+from emkit.count import (
+    CountedScan,
+    EstimatedThresholds,
+    Thresholds,
+    count_frames,
+    estimate_coincidence,
+    estimate_thresholds,
+)
 from emkit.errors import DataError, ParameterError
 from emkit.io.counted import read_counted, write_counted
 from emkit.io.sectors import RawScan, open_sectors
@@ -91,19 +98,14 @@ def count_scan(
         Of neighbouring pixels with the same value keep one, or drop all as stempy does.
     """
     raw = open_sectors(source, scan_shape=scan_shape)
-    reference = _read_dark(dark, raw.frame_shape)
+    reference = read_dark(dark, raw.frame_shape)
     if (background is None) != (xray is None):
         raise ParameterError("background, xray: found one of them; give both, or none to have them estimated.")
     yield _plan(raw, samples if background is None else 0)
 
-    whole = np.flatnonzero(raw.complete)
-    if not whole.size:
-        raise DataError(f"{source} has no frame of which all sectors are there: {raw.report()}")
+    chosen = sampled(raw, samples)
     if background is None or xray is None:
-        chosen = np.sort(np.random.default_rng(0).choice(whole, min(samples, len(whole)), replace=False))
-        found = yield from stage(
-            "thresholds", estimate, {"sample": (raw, tuple(map(int, chosen)), reference, background_sigmas, xray_sigmas)}
-        )
+        found = yield from stage("thresholds", estimate, {"sample": (raw, chosen, reference, background_sigmas, xray_sigmas)})
         thresholds = found["sample"]
     else:
         thresholds = Thresholds(background, xray)
@@ -117,16 +119,23 @@ def count_scan(
     lost = estimate_coincidence(scan).lost
     return CountReport(
         raw.scan_shape, raw.frame_shape, scan.events, scan.occupancy, thresholds.background, thresholds.xray,
-        len(raw.file_of), len(whole), lost, raw.report(),
+        len(raw.file_of), int(raw.complete.sum()), lost, raw.report(),
     )  # fmt: skip
+
+
+def sampled(raw: RawScan, samples: int) -> tuple[int, ...]:
+    """The frames, at random, that thresholds are estimated from: whole ones. DataError if there are none."""
+    whole = np.flatnonzero(raw.complete)
+    if not whole.size:
+        raise DataError(f"{raw.files[0].parent} has no frame of which all sectors are there: {raw.report()}")
+    return tuple(map(int, np.sort(np.random.default_rng(0).choice(whole, min(samples, len(whole)), replace=False))))
 
 
 def estimate(
     raw: RawScan, frames: tuple[int, ...], dark: NDArray[np.float32] | None, background_sigmas: float, xray_sigmas: float
-) -> Thresholds:
+) -> EstimatedThresholds:
     """One task: thresholds from these frames."""
-    found = estimate_thresholds(raw.read(frames), dark, None, len(frames), background_sigmas, xray_sigmas)
-    return Thresholds(found.background, found.xray)
+    return estimate_thresholds(raw.read(frames), dark, None, len(frames), background_sigmas, xray_sigmas)
 
 
 def count_part(
@@ -146,7 +155,8 @@ def _joined(raw: RawScan, parts: list[CountedScan]) -> CountedScan:
     return CountedScan(offsets, indices, raw.scan_shape, raw.frame_shape, complete=complete)
 
 
-def _read_dark(file: Path | None, frame_shape: tuple[int, int]) -> NDArray[np.float32] | None:
+def read_dark(file: Path | None, frame_shape: tuple[int, int]) -> NDArray[np.float32] | None:
+    """The dark reference of such frames. DataError if it cannot be read, ParameterError if it is of another shape."""
     if file is None:
         return None
     try:
