@@ -106,9 +106,7 @@ def open_sectors(folder: Path, version: Version | None = None, scan_shape: tuple
     The version is told by the files if it is not given and the scan's shape by the
     headers of versions 3 to 5. Raises PathError where there are no such files, DataError where they contradict each other.
     """
-    files = tuple(sorted(path for path in folder.iterdir() if path.suffix in (".data", ".dat", ".bin") and path.is_file()))
-    if not files:
-        raise PathError(f"{folder} holds no raw frames; needed: files NAME.data (with moduleN in the name, of sectors).")
+    files = _files_of(folder)
     version = version or _version_of(files)
     blocks = [_blocks(k, file, version) for k, file in enumerate(files)]
     records = np.concatenate([found for found, _, _ in blocks])
@@ -140,9 +138,45 @@ def open_sectors(folder: Path, version: Version | None = None, scan_shape: tuple
     )
 
 
+@dataclass(frozen=True)
+class SectorsHeader:
+    """What names, sizes and first blocks of raw files tell. `parts` are there, sectors (versions 4, 5) or frames, were each one
+    there once; `needed` make a whole scan, None where the files do not tell its shape (versions 1, 2)."""
+
+    files: tuple[Path, ...]
+    version: Version
+    scan_shape: tuple[int, int] | None
+    frame_shape: tuple[int, int]
+    parts: int
+    needed: int | None
+
+
+def sectors_header(folder: Path) -> SectorsHeader:
+    """In the time of one look into each file, where `open_sectors` looks at each block. Raises as that does."""
+    files = _files_of(folder)
+    version = _version_of(files)
+    if version < 3:
+        blocks = [_blocks(k, file, version) for k, file in enumerate(files)]
+        return SectorsHeader(files, version, None, blocks[0][2], sum(len(found) for found, _, _ in blocks), None)
+    heads = [np.fromfile(file, HEADER, 1) for file in files]
+    if not len(first := np.concatenate(heads)):
+        raise DataError(f"{folder}: its {len(files)} files hold no whole frame.")
+    shape, sectors = _told_shape(folder, first), SECTORS if version >= 4 else 1
+    block = HEADER.itemsize + SHAPES[version][0] * SHAPES[version][1] * 2
+    parts = sum(file.stat().st_size // block for file in files)
+    return SectorsHeader(files, version, shape, FRAME, parts, shape[0] * shape[1] * sectors)
+
+
 RECORD = np.dtype(
     [("file", "i4"), ("byte", "i8"), ("frame", "i8"), ("sector", "i4"), ("scan", "i8"), ("width", "i4"), ("height", "i4")]
 )
+
+
+def _files_of(folder: Path) -> tuple[Path, ...]:
+    files = tuple(sorted(path for path in folder.iterdir() if path.suffix in (".data", ".dat", ".bin") and path.is_file()))
+    if not files:
+        raise PathError(f"{folder} holds no raw frames; needed: files NAME.data (with moduleN in the name, of sectors).")
+    return files
 
 
 def _blocks(index: int, file: Path, version: Version) -> tuple[NDArray[Any], str, tuple[int, int]]:
