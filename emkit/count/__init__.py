@@ -5,25 +5,33 @@ from emkit.count.losses import Coincidence, estimate_coincidence
 from emkit.count.overlaps import Charge, LocatedScan, estimate_charge, locate_electrons
 from emkit.count.reference import Reference, build_gain, build_reference, correct_rows
 from emkit.count.thresholds import EstimatedThresholds, estimate_thresholds
-from emkit.count.virtual import (
+from emkit.count.labels import to_xarray
+from emkit.count.phase import (
+    Orientation,
     PhaseContrast,
+    differential_phase_contrast,
+    estimate_orientation,
+    integrate,
+)
+from emkit.count.virtual import (
     annulus,
     centre_of_mass,
-    differential_phase_contrast,
     disk,
     estimate_centre,
-    integrate,
     radial_profile,
+    ring_pixels,
     virtual_image,
 )
-from emkit.model import CountedScan, Thresholds
+from emkit.model import Calibration, CountedScan, Thresholds
 
 __all__ = [
+    "Calibration",
     "Charge",
     "Coincidence",
     "CountedScan",
     "EstimatedThresholds",
     "LocatedScan",
+    "Orientation",
     "PhaseContrast",
     "Reference",
     "Thresholds",
@@ -38,9 +46,12 @@ __all__ = [
     "estimate_centre",
     "estimate_charge",
     "estimate_coincidence",
+    "estimate_orientation",
     "estimate_thresholds",
     "integrate",
     "locate_electrons",
     "radial_profile",
+    "ring_pixels",
+    "to_xarray",
     "virtual_image",
 ]

@@ -66,7 +66,7 @@ def count_frames(
         parts = list(threads.map(lambda k: find(prepared[k : k + step], prepared.dark, low, high, ties), range(0, len(rows), step)))
     offsets = offsets_of(np.concatenate([np.zeros(0, np.int64), *(np.diff(ends, prepend=0) for _, ends in parts)]))
     indices = np.concatenate([np.zeros(0, np.uint32), *(found for found, _ in parts)])
-    return CountedScan(offsets, indices, scan_shape, frame_shape, positions)
+    return CountedScan(offsets, indices, scan_shape, frame_shape, positions, thresholds=thresholds)
 
 
 class _Prepared:

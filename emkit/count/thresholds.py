@@ -14,7 +14,7 @@ from scipy.optimize import curve_fit
 from emkit.count.counting import rows_of
 from emkit.count.definition import corrected
 from emkit.errors import DataError, ParameterError
-from emkit.model import Thresholds
+from emkit.model import Sample, Thresholds
 
 BINS = 2**20  # more unit bins than that are no detector's
 MOST_CUT = 0.01  # X-rays are one pixel in thousands
@@ -93,8 +93,20 @@ def estimate_thresholds(
             f"look at the histogram, and give more than {xray_sigmas:g} sigmas."
         )
     shown = histogram[: max(1, int(2 * xray) - first)]
+    told = Sample(
+        frames=len(chosen),
+        least=float(first),
+        most=float(first + len(histogram) - 1),
+        mean=sample.mean,
+        spread=sample.spread,
+        bins=len(histogram),
+        background_sigmas=background_sigmas,
+        xray_sigmas=xray_sigmas,
+        noise_mean=centre,
+        noise_sigma=sigma,
+    )
     return EstimatedThresholds(
-        background, max(xray, background + 1), first, tuple(map(int, shown)), centre, sigma, height, cut, warning
+        background, max(xray, background + 1), first, tuple(map(int, shown)), centre, sigma, height, cut, warning, sample=told
     )
 
 

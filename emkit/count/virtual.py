@@ -1,9 +1,7 @@
-"""Images from counted scans: virtual detectors, centre of mass, differential phase contrast, radial profiles.
+"""Images from counted scans: virtual detectors, centre of mass, radial profiles.
 
 Axis order is (sy, sx, ky, kx); a place on the detector is (ky, kx), px. Everything is linear in the events: no frame is made dense.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,59 +58,36 @@ def centre_of_mass(scan: CountedScan, mask: NDArray[np.bool_] | None = None) -> 
         return np.asarray(moments / count[..., None])
 
 
-@dataclass(frozen=True)
-class PhaseContrast:
-    """`shift` (sy, sx, 2): the deflection of the beam from its mean, turned into the scan's axes, px; `phase` (sy, sx): its
-    integral, in px times scan steps, mean 0; `rotation_deg`: of the detector against the scan."""
+def radial_profile(scan: CountedScan, centre: tuple[float, float] | Floats | None = None) -> Floats:
+    """Electrons by distance from the centre, (sy, sx, r): bin r holds those from r to below r + 1 px. Every electron is in one bin.
 
-    shift: Floats
-    phase: Floats
-    rotation_deg: float
-
-
-def differential_phase_contrast(
-    scan: CountedScan, mask: NDArray[np.bool_] | None = None, rotation_deg: float | None = None
-) -> PhaseContrast:
-    """Deflection and integrated phase; the rotation is estimated if it is not given."""
-    com = centre_of_mass(scan, mask)
-    shift = np.nan_to_num(com - np.nanmean(com, axis=(0, 1)))
-    angle = estimate_rotation(shift) if rotation_deg is None else rotation_deg
-    turned = _turn(shift, angle)
-    return PhaseContrast(turned, integrate(turned), angle)
-
-
-def estimate_rotation(shift: Floats) -> float:
-    """Degrees from the scan's axes to the detector's, -90 to 90: the turn after which the deflection has least curl.
-
-    A turn by 180 degrees more has as little: whether the phase is bright or dark cannot be told from it.
+    The centre is one place (ky, kx), or one for each position, (sy, sx, 2), as `centre_of_mass` returns it: where it is NaN the
+    position has no electrons. Left out, it is `estimate_centre(scan)`. That of the whole scan is `radial_profile(scan).sum((0, 1))`;
+    for electrons per pixel divide by `ring_pixels`.
     """
-    angles = np.arange(-90, 90, 0.5)
-    curls = [float(np.mean(_curl(_turn(shift, angle)) ** 2)) for angle in angles]
-    return float(angles[int(np.argmin(curls))])
-
-
-def integrate(slope: Floats) -> Floats:
-    """The surface whose slopes these are, by least squares with mirrored borders (Fourier); mean 0."""
-    height, width, _ = slope.shape
-    y, x = slope[..., 0], slope[..., 1]
-    y = np.block([[y, y[:, ::-1]], [-y[::-1], -y[::-1, ::-1]]])
-    x = np.block([[x, -x[:, ::-1]], [x[::-1], -x[::-1, ::-1]]])
-    ky, kx = np.meshgrid(np.fft.fftfreq(2 * height), np.fft.fftfreq(2 * width), indexing="ij")
-    # of central differences, as np.gradient makes slopes
-    sy, sx = 1j * np.sin(2 * np.pi * ky), 1j * np.sin(2 * np.pi * kx)
-    norm = np.abs(sy) ** 2 + np.abs(sx) ** 2
-    norm[norm < 1e-9] = np.inf
-    surface = np.fft.ifft2((np.conj(sy) * np.fft.fft2(y) + np.conj(sx) * np.fft.fft2(x)) / norm).real[:height, :width]
-    return np.asarray(surface - surface.mean())
-
-
-def radial_profile(scan: CountedScan, centre: tuple[float, float] | None = None) -> Floats:
-    """Electrons by whole distance from the centre, (sy, sx, r) with r in px: their number, not their density."""
-    rings = _distance(scan.frame_shape, centre or estimate_centre(scan)).astype(np.int64)
-    count = int(rings.max()) + 1
-    flat = np.repeat(scan.positions, scan.counts) * count + rings.ravel()[scan.indices]
+    centres = np.asarray(estimate_centre(scan) if centre is None else centre, np.float64)
+    if centres.shape not in ((2,), (*scan.scan_shape, 2)):
+        raise ParameterError(f"centre: found the shape {centres.shape}; needed (2,) or {(*scan.scan_shape, 2)}.")
+    position = np.repeat(scan.positions, scan.counts)
+    if centres.ndim == 1:
+        radius = _distance(scan.frame_shape, (centres[0], centres[1])).astype(np.int64).ravel()[scan.indices]
+    else:
+        y, x = np.divmod(scan.indices, scan.frame_shape[1])
+        middle = centres.reshape(-1, 2)[position]
+        radius = np.hypot(y - middle[:, 0], x - middle[:, 1]).astype(np.int64)
+    count = int(_distance(scan.frame_shape, _middle(scan)).max()) + 1
+    count = max(count, int(radius.max()) + 1 if radius.size else 0)
     size = scan.scan_shape[0] * scan.scan_shape[1] * count
-    return np.bincount(flat, minlength=size).reshape(*scan.scan_shape, count).astype(np.float64)
+    return np.bincount(position * count + radius, minlength=size).reshape(*scan.scan_shape, count).astype(np.float64)
+
+
+def ring_pixels(frame_shape: tuple[int, int], centre: tuple[float, float], bins: int) -> NDArray[np.int64]:
+    """The pixels in each of the first bins of a radial profile around one centre: (bins,).
+
+    >>> ring_pixels((3, 3), (1, 1), 3)
+    array([1, 8, 0])
+    """
+    return np.bincount(_distance(frame_shape, centre).astype(np.int64).ravel(), minlength=bins)[:bins]
 
 
 def _distance(frame_shape: tuple[int, int], centre: tuple[float, float]) -> Floats:
@@ -122,15 +97,3 @@ def _distance(frame_shape: tuple[int, int], centre: tuple[float, float]) -> Floa
 
 def _middle(scan: CountedScan) -> tuple[float, float]:
     return (scan.frame_shape[0] - 1) / 2, (scan.frame_shape[1] - 1) / 2
-
-
-def _turn(shift: Floats, angle_deg: float) -> Floats:
-    angle = np.deg2rad(angle_deg)
-    y, x = shift[..., 0], shift[..., 1]
-    return np.stack([np.cos(angle) * y - np.sin(angle) * x, np.sin(angle) * y + np.cos(angle) * x], -1)
-
-
-def _curl(shift: Floats) -> Floats:
-    if min(shift.shape[:2]) < 2:
-        return np.zeros(shift.shape[:2])
-    return np.asarray(np.gradient(shift[..., 1], axis=0) - np.gradient(shift[..., 0], axis=1))

@@ -1,7 +1,7 @@
 """Scans of counted electrons. Axis order is (sy, sx, ky, kx): scan position, then pixel of the detector."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import isfinite, prod
 from typing import Any, Literal, cast
@@ -16,11 +16,31 @@ Over = Literal["scan", "frame"]
 
 
 @dataclass(frozen=True)
+class Sample:
+    """The frames that thresholds were estimated from: how many, what their pixels are (ADU), and the noise that was fitted."""
+
+    frames: int
+    least: float
+    most: float
+    mean: float
+    spread: float  # standard deviation
+    bins: int
+    background_sigmas: float
+    xray_sigmas: float
+    noise_mean: float
+    noise_sigma: float
+
+
+@dataclass(frozen=True)
 class Thresholds:
-    """A pixel counts if background < v < xray, in units of the detector (ADU) after the dark reference is subtracted."""
+    """A pixel counts if background < v < xray, in units of the detector (ADU) after the dark reference is subtracted.
+
+    `sample` is what they were estimated from; None: they were given.
+    """
 
     background: float
     xray: float
+    sample: Sample | None = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         if not (isfinite(self.background) and not np.isnan(self.xray) and 0 <= self.background < self.xray):
@@ -40,12 +60,24 @@ def offsets_of(counts: Iterable[int] | NDArray[Any]) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True)
+class CountedHeader:
+    """What a file tells of its scan without its events. `events` is at most so many where the format does not tell it (HDF5)."""
+
+    scan_shape: Extent
+    frame_shape: Extent
+    frames: int
+    events: int
+    thresholds: Thresholds | None = None
+
+
+@dataclass(frozen=True)
 class CountedScan:
     """The electrons of a scan: for each frame the flat indices `row * W + column` of its events, one after the other (CSR).
 
     Frame k holds `indices[offsets[k] : offsets[k + 1]]`, in ascending order; a pixel that holds several electrons, as after
     binning, is named as often. `positions[k]` is the flat scan position of frame k, `sy * SX + sx`: several frames may share one,
-    and some may have none. `complete[k]` says whether all sectors of frame k arrived; None: of all frames.
+    and some may have none. `complete[k]` says whether all sectors of frame k arrived; None: of all frames. `thresholds` are those
+    that it was counted with, where they are known.
     """
 
     offsets: NDArray[np.int64]
@@ -54,6 +86,7 @@ class CountedScan:
     frame_shape: Extent
     positions: NDArray[np.int64] = cast(Any, None)  # left out: one frame for each position, in order
     complete: NDArray[np.bool_] | None = None
+    thresholds: Thresholds | None = None
 
     def __post_init__(self) -> None:
         if self.positions is None:
@@ -186,7 +219,9 @@ class CountedScan:
         complete = (
             None if self.complete is None else np.bincount(self.positions[~self.complete], minlength=prod(self.scan_shape)) == 0
         )
-        return CountedScan(offsets, self.indices[order], self.scan_shape, self.frame_shape, complete=complete)
+        return CountedScan(
+            offsets, self.indices[order], self.scan_shape, self.frame_shape, complete=complete, thresholds=self.thresholds
+        )
 
     def without_flyback(self, columns: int) -> "CountedScan":
         """The last columns of every scan line left out: what was recorded while the beam went back."""
@@ -225,7 +260,9 @@ class CountedScan:
         offsets = offsets_of(counts)
         where = np.arange(offsets[-1]) + np.repeat(self.offsets[frames] - offsets[:-1], counts)
         complete = None if self.complete is None else self.complete[frames]
-        return CountedScan(offsets, self.indices[where], scan_shape, self.frame_shape, positions.astype(np.int64), complete)
+        return CountedScan(
+            offsets, self.indices[where], scan_shape, self.frame_shape, positions.astype(np.int64), complete, self.thresholds
+        )
 
     def _mapped(self, indices: NDArray[Any], frame_shape: Extent, kept: NDArray[np.bool_]) -> "CountedScan":
         before = offsets_of(kept)

@@ -14,6 +14,7 @@ from emkit.count import (
     build_gain,
     build_reference,
     centre_of_mass,
+    correct_rows,
     count_frames,
     differential_phase_contrast,
     disk,
@@ -110,6 +111,31 @@ def test_a_reference_leaves_out_what_is_rare_and_names_bad_pixels() -> None:
     assert np.abs(build_gain(lit, found.mean)[0] - np.linspace(0.5, 1.5, 30)).max() < 0.05
     with pytest.raises(DataError, match="two at least"):
         build_reference(frames[:1])
+
+
+@pytest.mark.parametrize("by", ["mean", "median"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32", "uint64"])
+def test_rows_come_to_one_level(by: Any, dtype: str) -> None:
+    frames = np.tile(np.array([[10] * 4 + [30] * 4, [20] * 4 + [0] * 4], dtype), (2, 3, 1, 1))
+    found = correct_rows(frames, 20.0, by)
+    assert found.dtype == dtype and found.shape == frames.shape
+    assert (found == np.array([[20] * 4 + [20] * 4, [20] * 4 + [0] * 4])).all()
+    most = np.iinfo(dtype).max
+    assert correct_rows(np.array([[[1, 1, 1, most, 0, 0, 0, 0]]], dtype), 9e9, "median")[0, 0, 3] >= 0.99 * most  # no wrap
+    assert correct_rows(np.full((1, 1, 1), 4, dtype), 3.0, by).tolist() == [[[3]]]  # a frame of one pixel
+
+
+def test_drifting_rows_cost_no_electrons() -> None:
+    phantom, frames, _ = exposed(0.006)
+    drift = np.random.default_rng(3).uniform(0.7, 1.3, (4, 288, 2)).repeat(144, axis=2)
+    drifted = np.rint(frames * drift).astype(np.uint16)
+    level = estimate_thresholds(frames).noise_mean
+    fair = count_frames(frames, Thresholds(8.5, 2000), phantom.dark).events
+    assert count_frames(drifted, Thresholds(8.5, 2000), phantom.dark).events > 1.1 * fair
+    mended = count_frames(correct_rows(drifted, level, "median"), Thresholds(8.5, 2000), phantom.dark)
+    assert mended.events == pytest.approx(fair, rel=0.01)
+    with pytest.raises(ParameterError, match="level_adu: found 0"):
+        correct_rows(frames, 0.0)
 
 
 def test_virtual_detectors_see_what_a_mask_sees() -> None:

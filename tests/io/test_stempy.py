@@ -2,13 +2,13 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from emkit.count import CountedScan, Thresholds, count_frames
+from emkit.count import CountedScan, Thresholds, correct_rows, count_frames
 from emkit.io.counted import read_counted, write_counted
 from emkit.phantoms import ScanPhantom
 
@@ -20,11 +20,14 @@ with warnings.catch_warnings():
 FRAMES = np.stack([ScanPhantom((2, 3), beam=0.5).frame(k)[0] for k in range(6)])
 
 
-def stempy_events(frames: NDArray[Any], dark: NDArray[np.float32], thresholds: Thresholds) -> list[list[int]]:
+def stempy_events(
+    frames: NDArray[Any], dark: NDArray[np.float32], thresholds: Thresholds, level: float = 0.0, by: str = ""
+) -> list[list[int]]:
     reader = PyReader(frames, np.arange(len(frames)), (len(frames), 1), len(frames), len(frames))
     options = _image.ElectronCountOptionsClassic()
     options.dark_reference, options.scan_dimensions = dark, (len(frames), 1)
     options.background_threshold, options.x_ray_threshold = thresholds.background, thresholds.xray
+    options.apply_row_dark_subtraction, options.optimized_mean, options.apply_row_dark_use_mean = bool(by), level, by == "mean"
     counted = _image.electron_count(reader.begin(), reader.end(), options)
     return [np.array(frame[0]).tolist() for frame in counted.data]
 
@@ -36,6 +39,17 @@ def test_the_same_events(with_dark: bool, thresholds: Thresholds) -> None:
     scan = count_frames(FRAMES, thresholds, dark if with_dark else None, ties="drop")
     ours = [scan.indices[a:b].tolist() for a, b in zip(scan.offsets[:-1], scan.offsets[1:], strict=True)]
     assert ours == stempy_events(FRAMES, dark.astype(np.float32), thresholds)
+
+
+@pytest.mark.parametrize("by", ["mean", "median"])
+@pytest.mark.parametrize("level", [19.8123, 40.0])
+def test_rows_are_corrected_as_stempy_does(by: Literal["mean", "median"], level: float) -> None:
+    drift = 1 + 0.05 * np.random.default_rng(0).standard_normal((6, 576, 1))
+    frames = np.clip(FRAMES * drift, 0, 65535).astype(np.uint16)
+    frames[0, 3] = 0  # nothing to scale
+    scan = count_frames(correct_rows(frames, level, by), Thresholds(22.3, 2000), ties="drop")
+    ours = [scan.indices[a:b].tolist() for a, b in zip(scan.offsets[:-1], scan.offsets[1:], strict=True)]
+    assert ours == stempy_events(frames, np.zeros((576, 576), np.float32), Thresholds(22.3, 2000), level, by)
 
 
 @pytest.mark.parametrize("each", [1, 2])
