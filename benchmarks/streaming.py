@@ -30,24 +30,24 @@ from typing import Any
 import numpy as np
 import zmq
 
-from emkit.model import Thresholds
 from emkit.phantoms import ScanPhantom
 from emkit.stream import messages as m
 from emkit.stream.assembly import check_data
 from emkit.stream.keys import Security, make_keys
 from emkit.stream.local import PROCESSES, LocalStream, begin
+from emkit.stream.plan import Plan
 from emkit.stream.sender import run_sender
 from emkit.stream.sending import Sending
 from emkit.stream.sources import PhantomSource
 from emkit.stream.wire import serving
 
 SECTORS = 4
-THRESHOLDS = Thresholds(28, 344)
+HOW = m.How(background=28, xray=344)
 WINDOW = 32
 
 
-def plan_of(groups: int, batch: int) -> m.Plan:
-    return m.Plan(scan="bench", scan_shape=(groups, batch), frame_shape=(576, 576), sectors=SECTORS, batch=batch)
+def plan_of(groups: int, batch: int) -> Plan:
+    return Plan(scan="bench", scan_shape=(groups, batch), frame_shape=(576, 576), sectors=SECTORS, batch=batch)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Took:
     cpu_s: float = math.nan
 
 
-def memcpy(plan: m.Plan) -> Took:
+def memcpy(plan: Plan) -> Took:
     blocks = np.ones((8, plan.batch * plan.part_bytes), np.uint8)
     into = np.empty_like(blocks[0])
     began, cpu = time.perf_counter(), time.process_time()
@@ -77,7 +77,7 @@ def _send_plain(port: int, size: int, count: int, cpu: Any) -> None:
     cpu.send(time.process_time() - began)
 
 
-def plain_socket(plan: m.Plan) -> Took:
+def plain_socket(plan: Plan) -> Took:
     here, there = PROCESSES.Pipe(duplex=False)
     size, count = plan.batch * plan.part_bytes, plan.groups * SECTORS
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -93,7 +93,7 @@ def plain_socket(plan: m.Plan) -> Took:
     return took
 
 
-def _send_direct(address: str, plan: m.Plan, cpu: Any) -> None:
+def _send_direct(address: str, plan: Plan, cpu: Any) -> None:
     """One sender that has all groups of all sectors as its own."""
     block = np.ones((plan.batch, *plan.part_shape), np.uint16)
     began = time.process_time()
@@ -101,7 +101,7 @@ def _send_direct(address: str, plan: m.Plan, cpu: Any) -> None:
     cpu.send(time.process_time() - began)
 
 
-def direct(plan: m.Plan) -> Took:
+def direct(plan: Plan) -> Took:
     here, there = PROCESSES.Pipe(duplex=False)
     every = plan.model_copy(update={"scan_shape": (plan.groups * SECTORS, plan.batch)})
     came: set[int] = set()
@@ -123,7 +123,7 @@ def direct(plan: m.Plan) -> Took:
     return Took(seconds, every.groups - len(came), cpu)
 
 
-def counted(plan: m.Plan, keys: bool) -> Took:
+def counted(plan: Plan, keys: bool) -> Took:
     """The time is the aggregator's: from the first word of a sender to the last group written."""
     source = PhantomSource(ScanPhantom(plan.scan_shape), plan.scan, plan.batch, distinct=plan.batch)
     for sector in range(SECTORS):
@@ -132,7 +132,7 @@ def counted(plan: m.Plan, keys: bool) -> Took:
         security = Security(Path(folder) / "keys" if keys else None)
         if security.keys:
             make_keys(security.keys, ["sender", "receiver", "finaliser"])
-        stream = LocalStream(Path(folder), THRESHOLDS, security=security)
+        stream = LocalStream(Path(folder), HOW, security=security)
         reports: list[Any] = []
         try:
             stream.begin_aggregator()
@@ -145,7 +145,7 @@ def counted(plan: m.Plan, keys: bool) -> Took:
     return Took(reports[0].seconds, plan.frames - reports[0].complete)
 
 
-WAYS: dict[str, Callable[[m.Plan], Took]] = {
+WAYS: dict[str, Callable[[Plan], Took]] = {
     "memcpy": memcpy,
     "socket": plain_socket,
     "direct": direct,

@@ -12,6 +12,7 @@ from emkit.errors import EmkitError, ParameterError
 
 if TYPE_CHECKING:
     from emkit.stream.keys import Security
+    from emkit.stream.messages import How
     from emkit.stream.sources import Source
 
     Subcommands = argparse._SubParsersAction[Any]
@@ -92,6 +93,10 @@ def _thresholds(parser: argparse.ArgumentParser) -> None:
         "--ties", choices=("keep", "drop"), default="keep", help="of equal neighbours keep one, or none (default: keep)"
     )
 
+    parser.add_argument(
+        "--disk", type=float, nargs=3, metavar=("KY", "KX", "RADIUS"), help="the bright field on the detector, px, to watch it live"
+    )
+
 
 def _idle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -128,6 +133,14 @@ def _security(given: argparse.Namespace) -> "Security":
     return Security(given.keys, given.key)
 
 
+def _how(given: argparse.Namespace) -> "How":
+    from emkit.model import Thresholds
+    from emkit.stream.messages import How
+
+    Thresholds(given.background, given.xray)  # says what is wrong with them
+    return How(background=given.background, xray=given.xray, ties=given.ties, disk=given.disk and tuple(given.disk))
+
+
 def make(given: argparse.Namespace) -> int:
     from emkit.stream.keys import make_keys
 
@@ -137,11 +150,10 @@ def make(given: argparse.Namespace) -> int:
 
 
 def aggregating(given: argparse.Namespace) -> int:
-    from emkit.model import Thresholds
     from emkit.stream.aggregator import Aggregator
     from emkit.stream.routing import Router
 
-    router = Router(Thresholds(given.background, given.xray), given.ties, given.silent_s)
+    router = Router(_how(given), given.silent_s)
 
     def tell(address: str) -> None:
         print(f"listening on {address}", flush=True)
@@ -186,12 +198,11 @@ def sending(given: argparse.Namespace) -> int:
 
 
 def here(given: argparse.Namespace) -> int:
-    from emkit.model import Thresholds
     from emkit.stream.finalising import COUNTED
     from emkit.stream.local import local_stream
 
-    source, thresholds = _open(given), Thresholds(given.background, given.xray)
-    with local_stream(given.out, thresholds, given.receivers, ties=given.ties, dark=_dark(given.dark)) as stream:
+    source = _open(given)
+    with local_stream(given.out, _how(given), given.receivers, dark=_dark(given.dark)) as stream:
         for sector in range(source.plan.sectors):
             stream.begin_sender(source, sector, given.window, given.rate)
         stream.finalise(print, scans=1)

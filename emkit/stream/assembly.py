@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emkit.errors import DataError
-from emkit.stream.messages import Data, Plan
+from emkit.stream.messages import Data
+from emkit.stream.plan import Plan
 
 
 @dataclass(frozen=True)

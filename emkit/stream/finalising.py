@@ -12,9 +12,10 @@ from pydantic import TypeAdapter
 
 from emkit.io.counted import write_counted
 from emkit.model import CountedScan, offsets_of
-from emkit.stream.messages import Plan, Totals
-from emkit.stream.parts import SUFFIX, packed, read_parts
-from emkit.stream.receiving import PARTS
+from emkit.stream.messages import How, Totals
+from emkit.stream.parts import PARTS, SUFFIX, read_parts, read_plan
+from emkit.stream.plan import Plan
+from emkit.stream.tally import Tally
 
 COUNTED, REPORT = "counted", "report.json"  # in the folder of the scan
 
@@ -72,10 +73,10 @@ class StreamReport:
         return f"frame {frame} (sy={sy}, sx={sx}) lacks sector {', '.join(map(str, sectors))}"
 
 
-def finalise(folder: Path, plan: Plan, totals: Totals | None = None) -> tuple[StreamReport, bytes]:
+def finalise(folder: Path, plan: Plan, how: How, totals: Totals | None = None) -> tuple[StreamReport, bytes]:
     """Join what is in `folder/parts` to `folder/counted`, a zarr that `read_counted` opens, and `folder/report.json`.
 
-    Returns the report, and what is there of every frame, packed for the live view; empty where that was told before.
+    Returns the report, and the packed tally for the live view; empty where that was told before.
 
     Of a frame that two receivers wrote, the one with more sectors counts. What is there already is not replaced: a scan of the same
     name becomes `counted-2`, and so on. Without new parts, the last report is told again.
@@ -92,7 +93,13 @@ def finalise(folder: Path, plan: Plan, totals: Totals | None = None) -> tuple[St
     (folder / REPORT.replace(".", f"{suffix}.")).write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
     unfinished.rename(folder / f"{COUNTED}{suffix}")
     shutil.rmtree(folder / PARTS, ignore_errors=True)  # of a scan of which nothing came there is none
-    return report, packed(masks, np.where(masks > 0, scan.counts, -1).astype(np.int32))
+    return report, Tally.of(masks, scan, how.disk).only(masks > 0).packed()
+
+
+def finalise_left(out: Path) -> list[StreamReport]:
+    """Join the scans below a folder that nobody has joined, as their receivers or the session were lost; their reports."""
+    found = [(folder.parent, read_plan(folder)) for folder in sorted(out.glob(f"*/{PARTS}")) if (folder / "plan.json").is_file()]
+    return [finalise(scan, parts.plan, parts.how)[0] for scan, parts in found]
 
 
 def join_parts(folder: Path, plan: Plan, totals: Totals) -> tuple[CountedScan, NDArray[np.uint8], StreamReport]:

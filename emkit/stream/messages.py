@@ -1,83 +1,41 @@
 """What goes over the wire of a stream: every message is two parts, a header in msgpack and a block of bytes, often empty.
 
-A scan is cut into groups of `batch` consecutive frames. One `Data` message is one sector of one group; its key (scan, group,
-sector) makes it idempotent. A group is confirmed to its senders only when a receiver has counted and written it: what is not
-confirmed comes again. A header that is not exactly one of these records is refused; nothing is unpickled.
+One `Data` message is one sector of one group of frames (`emkit.stream.plan`); its key (scan, group, sector) makes it idempotent.
+A group is confirmed to its senders only when a receiver has counted and written it: what is not confirmed comes again. A header
+that is not exactly one of these records is refused; nothing is unpickled.
 
-    sender      → Begin, Data, Pulse, End              ← Welcome, Confirm, Again, Closed
+    sender      → Begin, Data, Pulse, End              ← Alive, Welcome, Confirm, Again, Closed
     receiver    → Ready, Here, Missed, Written         ← Welcome, Open, Data, Expect, Closed
     finaliser   → Ready, Finished                      ← Welcome, Close
     watcher     → Look                                 ← View
 """
 
-from math import prod
 from typing import Annotated, Any, Literal, get_args
 
 import msgpack
 from annotated_types import Ge, Gt, Interval, Len
-from pydantic import AllowInfNan, BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError, model_validator
+from pydantic import AllowInfNan, TypeAdapter, ValidationError
 
 from emkit.errors import DataError
+from emkit.model import Thresholds
+from emkit.stream.plan import Count, Name, Plan, Record, Sector
 
 MOST_HEADER_BYTES = 2**16
-MOST_BLOCK_BYTES = 2**26
-MOST_FRAMES = 2**24
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]  # a folder's name, too
-Count = Annotated[int, Ge(0)]
-Size = Annotated[int, Interval(ge=1, le=2**16)]
-Sector = Annotated[int, Interval(ge=0, le=7)]
 Ties = Literal["keep", "drop"]
 Role = Literal["receiver", "finaliser"]
 
 
-class Record(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+class How(Record):
+    """How frames are counted, the same by all receivers. `disk`: of the bright field, its centre (ky, kx) and radius, px."""
 
-
-class Plan(Record):
-    """A scan as its senders announce it. `axis` 0: sectors are strips of rows, 1: of columns. Pixels are uint16, little endian."""
-
-    scan: Name
-    scan_shape: tuple[Size, Size]
-    frame_shape: tuple[Size, Size]
-    sectors: Annotated[int, Interval(ge=1, le=8)] = 4
-    axis: Literal[0, 1] = 0
-    batch: Annotated[int, Interval(ge=1, le=64)] = 8
-
-    @model_validator(mode="after")
-    def _fits(self) -> "Plan":
-        if self.frame_shape[self.axis] % self.sectors:
-            raise ValueError(f"{self.frame_shape} is not cut into {self.sectors} equal sectors along axis {self.axis}")
-        if self.frames > MOST_FRAMES or self.batch * self.part_bytes > MOST_BLOCK_BYTES:
-            raise ValueError(f"{self.frames} frames in blocks of {self.batch * self.part_bytes} bytes are more than a stream takes")
-        return self
+    background: Annotated[float, Ge(0)]
+    xray: Annotated[float, Gt(0), AllowInfNan(True)]  # infinite: no limit
+    ties: Ties = "keep"
+    disk: tuple[float, float, Annotated[float, Gt(0)]] | None = None
 
     @property
-    def frames(self) -> int:
-        return prod(self.scan_shape)
-
-    @property
-    def groups(self) -> int:
-        return -(-self.frames // self.batch)
-
-    @property
-    def part_shape(self) -> tuple[int, int]:
-        height, width = self.frame_shape
-        return (height // self.sectors, width) if self.axis == 0 else (height, width // self.sectors)
-
-    @property
-    def part_bytes(self) -> int:
-        return prod(self.part_shape) * 2
-
-    def group(self, number: int) -> range:
-        """The frames of a group."""
-        return range(number * self.batch, min((number + 1) * self.batch, self.frames))
-
-    def window(self, sector: int) -> tuple[slice, slice]:
-        """Where a sector lies in its frame."""
-        size = self.part_shape[self.axis]
-        part = slice(sector * size, (sector + 1) * size)
-        return (part, slice(None)) if self.axis == 0 else (slice(None), part)
+    def thresholds(self) -> Thresholds:
+        return Thresholds(self.background, self.xray)
 
 
 class Begin(Record):
@@ -130,22 +88,25 @@ class Welcome(Record):
     epoch: Name
 
 
+class Alive(Record):
+    """To a sender that must wait: somebody listens."""
+
+    kind: Literal["alive"] = "alive"
+
+
 class Here(Record):
-    """What a receiver has written of a scan before this aggregator knew it. The block: of each frame the electrons, int32, -1: not
-    written; then of each the mask."""
+    """What a receiver has written of a scan before this aggregator knew it. The block: its tally (`emkit.stream.tally`)."""
 
     kind: Literal["here"] = "here"
     plan: Plan
 
 
 class Open(Record):
-    """Data of this scan follow. How they are to be counted is the same for all receivers."""
+    """Data of this scan follow."""
 
     kind: Literal["open"] = "open"
     plan: Plan
-    background: Annotated[float, Ge(0)]
-    xray: Annotated[float, Gt(0), AllowInfNan(True)]  # infinite: no limit
-    ties: Ties
+    how: How
 
 
 class Missed(Record):
@@ -165,13 +126,11 @@ class Expect(Record):
 
 
 class Written(Record):
-    """A group is counted and written: of each frame the mask of its sectors, and its electrons; this receiver's totals."""
+    """A group is counted and written. The block: its tally. The totals are this receiver's."""
 
     kind: Literal["written"] = "written"
     scan: Name
     group: Count
-    masks: Annotated[tuple[Annotated[int, Interval(ge=0, le=255)], ...], Len(1, 64)]
-    electrons: Annotated[tuple[Count, ...], Len(1, 64)]
     duplicate: Count
     late: Count
     refused: Count
@@ -208,11 +167,12 @@ class Close(Record):
 
     kind: Literal["close"] = "close"
     plan: Plan
+    how: How
     totals: Totals
 
 
 class Finished(Record):
-    """The scan is joined. The block is as of `Here`, or empty."""
+    """The scan is joined. The block: its tally, or nothing."""
 
     kind: Literal["finished"] = "finished"
     scan: Name
@@ -237,26 +197,32 @@ class Look(Record):
 
 
 class View(Record):
-    """How far a scan is. The block: electrons at each position, uint32; frames that are not there are 0."""
+    """How far a scan is; `scan` None: there is none yet. The block: its tally. `duplicate` and `late` count sectors of frames."""
 
     kind: Literal["view"] = "view"
     scan: Name | None
     receivers: Count
     refused: Count
+    scans: Annotated[tuple[Name, ...], Len(0, 64)] = ()  # that can be looked at, the newest last
     scan_shape: tuple[Count, Count] = (0, 0)
+    sectors: Annotated[int, Interval(ge=0, le=8)] = 0
+    bright: bool = False  # whether there is a bright field
     frames: Count = 0
     whole: Count = 0
     partial: Count = 0
+    duplicate: Count = 0
+    late: Count = 0
     lag: Count = 0  # groups that were handed to receivers, and are not written
     silent: tuple[Sector, ...] = ()
     rate: Annotated[float, Ge(0)] = 0.0  # frames per second over the last seconds
     waited_s: Annotated[float, Ge(0)] = 0.0
+    seconds: Annotated[float, Ge(0)] = 0.0  # since its first sender spoke; of a scan that is over, how long it took
     over: bool = False
 
 
 Message = (
     Begin | Data | Pulse | End | Ready | Here | Missed | Written | Finished | Look  # to the aggregator
-    | Welcome | Open | Expect | Confirm | Again | Close | Closed | View  # from it
+    | Alive | Welcome | Open | Expect | Confirm | Again | Close | Closed | View  # from it
 )  # fmt: skip
 KINDS: dict[str, TypeAdapter[Message]] = {one.model_fields["kind"].default: TypeAdapter(one) for one in get_args(Message)}
 

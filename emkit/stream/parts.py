@@ -3,6 +3,8 @@
 A record: 24 bytes (magic, u32 first frame, u32 frames, u64 events, u32 CRC-32 of all else), the sector mask of each frame (u8),
 its electrons (u32), the flat indices of all (u32). A file that ends within a record belongs to a receiver that was killed:
 what it had not written whole it had not confirmed.
+
+PARTS/plan.json says which scan it is and how it is counted, so that what a lost session has left can still be joined.
 """
 
 import os
@@ -15,9 +17,13 @@ from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
-from emkit.errors import ResourceError
+from emkit.errors import DataError, ResourceError
+from emkit.stream.messages import How
+from emkit.stream.plan import Plan, Record
 
+PARTS = "parts"  # a folder in that of the scan
 SUFFIX = ".events"
 HEAD = struct.Struct("<4sIIQI")
 MAGIC = b"EMKG"
@@ -65,15 +71,26 @@ class PartFile:
         self._file.close()
 
 
-def packed(masks: NDArray[np.uint8], electrons: NDArray[np.int32]) -> bytes:
-    """What is there of every frame of a scan, as the block of a message; -1 electrons: nothing."""
-    return electrons.astype("<i4").tobytes() + masks.tobytes()
+class Parts(Record):
+    """What a folder of parts is of."""
+
+    plan: Plan
+    how: How
 
 
-def unpacked(block: bytes | memoryview) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Masks and electrons, from 5 bytes a frame."""
-    frames = len(block) // 5
-    return np.frombuffer(block, np.uint8, frames, 4 * frames), np.frombuffer(block, "<i4", frames)
+def write_plan(folder: Path, plan: Plan, how: How) -> None:
+    """All receivers write the same; whoever reads finds it whole."""
+    new = folder / f"plan-{os.urandom(4).hex()}.new"
+    new.write_text(Parts(plan=plan, how=how).model_dump_json(indent=1), encoding="utf-8")
+    new.rename(folder / "plan.json")
+
+
+def read_plan(folder: Path) -> Parts:
+    """DataError where there is none that can be read."""
+    try:
+        return Parts.model_validate_json((folder / "plan.json").read_bytes())
+    except (OSError, ValidationError) as wrong:
+        raise DataError(f"{folder} holds no plan.json that says of which scan it is ({wrong}).") from None
 
 
 def read_parts(path: Path) -> Iterator[Part]:

@@ -64,7 +64,7 @@ def run_finaliser(
                 continue
             scan = heard.plan.scan
             if scan not in done:
-                report, there = finalise(folder / scan, heard.plan, heard.totals)
+                report, there = finalise(folder / scan, heard.plan, heard.how, heard.totals)
                 done[scan] = Finished(scan=scan, complete=report.complete, partial=report.partial), there
                 told(report)
             send(socket, *done[scan])

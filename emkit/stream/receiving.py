@@ -9,27 +9,24 @@ from numpy.typing import NDArray
 
 from emkit.count import count_frames
 from emkit.errors import DataError
-from emkit.model import Thresholds
 from emkit.stream import messages as m
 from emkit.stream.assembly import Assembly, Group, check_data
-from emkit.stream.parts import Part, PartFile, packed
+from emkit.stream.parts import PARTS, Part, PartFile, write_plan
+from emkit.stream.tally import Tally
 
-PARTS = "parts"  # a folder in that of the scan
 FLUSH_TICKS = 120  # of half a second: a group that old is written as it is, whatever its senders promise
 Said = tuple[m.Message, bytes]
 
 
 @dataclass
 class _Scan:
-    how: m.Open
+    open: m.Open
     assembly: Assembly
     file: PartFile
-    masks: NDArray[np.uint8] = field(init=False)
-    electrons: NDArray[np.int32] = field(init=False)
+    tally: Tally = field(init=False)
 
     def __post_init__(self) -> None:
-        self.masks = np.zeros(self.how.plan.frames, np.uint8)
-        self.electrons = np.full(self.how.plan.frames, -1, np.int32)
+        self.tally = Tally.empty(self.open.plan.frames)
 
 
 class Receiving:
@@ -51,7 +48,7 @@ class Receiving:
             case m.Data():
                 return self._data(message, block)
             case m.Open():
-                self._open(message)
+                self._begin(message)
             case m.Expect() if scan := self._scans.get(message.scan):
                 return [self._write(scan, group) for group in scan.assembly.expect(message.sector, message.expected)]
             case m.Welcome():
@@ -71,58 +68,44 @@ class Receiving:
             scan.file.close()
         self._scans.clear()
 
-    def _open(self, how: m.Open) -> None:
-        if self.dark is not None and self.dark.shape != how.plan.frame_shape:
-            raise DataError(f"dark: found the shape {self.dark.shape}, but frames of {how.plan.scan} are {how.plan.frame_shape}.")
-        if how.plan.scan not in self._scans:
-            file = PartFile(self.folder / how.plan.scan / PARTS, self.name)
-            self._scans[how.plan.scan] = _Scan(how, Assembly(how.plan), file)
+    def _begin(self, message: m.Open) -> None:
+        plan = message.plan
+        if self.dark is not None and self.dark.shape != plan.frame_shape:
+            raise DataError(f"dark: found the shape {self.dark.shape}, but frames of {plan.scan} are {plan.frame_shape}.")
+        if plan.scan not in self._scans:
+            file = PartFile(self.folder / plan.scan / PARTS, self.name)
+            write_plan(file.path.parent, plan, message.how)
+            self._scans[plan.scan] = _Scan(message, Assembly(plan), file)
 
     def _data(self, data: m.Data, block: memoryview) -> list[Said]:
         if (scan := self._scans.get(data.scan)) is None:
             return [(m.Missed(scan=data.scan), b"")]
         try:
-            check_data(scan.how.plan, data, len(block))
+            check_data(scan.open.plan, data, len(block))
         except DataError:
             self.refused += 1
             return []
-        pixels = np.frombuffer(block, "<u2").reshape(-1, *scan.how.plan.part_shape)
+        pixels = np.frombuffer(block, "<u2").reshape(-1, *scan.open.plan.part_shape)
         if ready := scan.assembly.add(data, pixels, self._tick):
             return [self._write(scan, ready)]
         return [self._told(scan, data.group)] if scan.assembly.is_done(data.group) else []
 
     def _write(self, scan: _Scan, group: Group) -> Said:
-        plan, there = scan.how.plan, plan_slice(scan.how.plan, group.number)
-        size = len(group.masks)
-        found = count_frames(group.frames[:size], Thresholds(scan.how.background, scan.how.xray), self.dark, ties=scan.how.ties)
+        plan, how, size = scan.open.plan, scan.open.how, len(group.masks)
+        found = count_frames(group.frames[:size], how.thresholds, self.dark, ties=how.ties)
         scan.file.append(Part(plan.group(group.number).start, group.masks, found.counts.astype("<u4"), found.indices))
-        scan.masks[there], scan.electrons[there] = group.masks, found.counts
+        scan.tally[plan.span(group.number)].put(Tally.of(group.masks, found, how.disk))
         scan.assembly.release(group)
         self.written += size
         return self._told(scan, group.number)
 
     def _told(self, scan: _Scan, group: int) -> Said:
-        there, held = plan_slice(scan.how.plan, group), scan.assembly
-        masks, electrons = tuple(scan.masks[there].tolist()), tuple(scan.electrons[there].tolist())
-        return m.Written(
-            scan=scan.how.plan.scan,
-            group=group,
-            masks=masks,
-            electrons=electrons,
-            duplicate=held.duplicate,
-            late=held.late,
-            refused=held.refused,
-        ), b""
+        plan, held = scan.open.plan, scan.assembly
+        written = m.Written(scan=plan.scan, group=group, duplicate=held.duplicate, late=held.late, refused=held.refused)
+        return written, scan.tally[plan.span(group)].packed()
 
     def _start_over(self) -> list[Said]:
         """Another aggregator, or one that took this receiver for dead: what is not written comes again, to somebody."""
-        said: list[Said] = []
         for scan in self._scans.values():
             scan.assembly.forget()
-            said.append((m.Here(plan=scan.how.plan), packed(scan.masks, scan.electrons)))
-        return said
-
-
-def plan_slice(plan: m.Plan, group: int) -> slice:
-    frames = plan.group(group)
-    return slice(frames.start, frames.stop)
+        return [(m.Here(plan=scan.open.plan), scan.tally.packed()) for scan in self._scans.values()]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emkit.stream import messages as m
+from emkit.stream.plan import Plan
 
 Read = Callable[[int], tuple[tuple[int, ...], NDArray[np.uint16]]]  # a group: the frames that are there, and their pixels (n, h, w)
 PULSE_S = 0.5
@@ -29,7 +30,7 @@ class Sending:
     """One sector of one scan."""
 
     def __init__(
-        self, plan: m.Plan, sector: int, read: Read, window: int = 32, rate: float | None = None, again_s: float = AGAIN_S
+        self, plan: Plan, sector: int, read: Read, window: int = 32, rate: float | None = None, again_s: float = AGAIN_S
     ) -> None:
         self.plan, self.sector, self.read, self.window, self.rate, self.again_s = plan, sector, read, window, rate, again_s
         self.closed: m.Closed | None = None

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from emkit.errors import DataError
 from emkit.io.sectors import SHAPES, RawScan
 from emkit.phantoms import ScanPhantom
-from emkit.stream.messages import Plan
+from emkit.stream.plan import Plan
 
 
 class Source(Protocol):

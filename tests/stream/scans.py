@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emkit.count import CountedScan, Thresholds, count_frames
-from emkit.stream.messages import Plan
+from emkit.stream.messages import How
+from emkit.stream.plan import Plan
 
 THRESHOLDS = Thresholds(10, 200)
+HOW = How(background=10, xray=200)
 
 
 def a_plan(scan: str = "a", shape: tuple[int, int] = (3, 5), batch: int = 2, sectors: int = 4, axis: int = 0) -> Plan:

@@ -25,7 +25,7 @@ from emkit.stream.viewing import partial_image
 from emkit.stream.wire import connected, send
 from tests.stream.scans import same
 
-THRESHOLDS = Thresholds(28, 344)
+THRESHOLDS, HOW = Thresholds(28, 344), m.How(background=28, xray=344)
 SHAPE = (8, 8)
 PATIENCE_S = 60.0
 
@@ -59,7 +59,7 @@ def finalised(stream: LocalStream, scans: int = 1) -> dict[str, StreamReport]:
 
 
 def test_killed_and_restarted_nothing_is_lost(raw: tuple[Path, CountedScan], tmp_path: Path) -> None:
-    with local_stream(tmp_path, THRESHOLDS, receivers=2) as stream:
+    with local_stream(tmp_path, HOW, receivers=2) as stream:
         aggregator, first, _ = stream.processes
         for sector in range(4):
             stream.begin_sender(source(raw), sector, window=4, rate=40)
@@ -80,7 +80,7 @@ def test_killed_and_restarted_nothing_is_lost(raw: tuple[Path, CountedScan], tmp
 
 
 def test_scan_back_to_back_with_scan_and_a_stalled_sector(raw: tuple[Path, CountedScan], tmp_path: Path) -> None:
-    with local_stream(tmp_path, THRESHOLDS, silent_s=1.5) as stream:
+    with local_stream(tmp_path, HOW, silent_s=1.5) as stream:
         for scan in ("one", "two"):
             for sector in range(4):
                 sender = stream.begin_sender(source(raw, scan), sector, window=2, rate=100)
@@ -102,7 +102,7 @@ def test_encrypted_for_those_on_the_list_alone(raw: tuple[Path, CountedScan], tm
     made = make_keys(keys, ["sender", "receiver", "finaliser", "watcher", "stranger"])
     assert {path.stat().st_mode & 0o777 for path in made} == {0o600}
     (keys / "allowed" / "stranger.public").unlink()
-    stream = LocalStream(tmp_path, THRESHOLDS, security=Security(keys))
+    stream = LocalStream(tmp_path, HOW, security=Security(keys))
     try:
         stream.begin_aggregator()
         stream.begin_receiver("receiver")
@@ -119,7 +119,7 @@ def test_encrypted_for_those_on_the_list_alone(raw: tuple[Path, CountedScan], tm
 
 
 def test_hostile_bytes_on_the_socket(raw: tuple[Path, CountedScan], tmp_path: Path) -> None:
-    with local_stream(tmp_path, THRESHOLDS) as stream, connected(stream.address, Security(None)) as hostile:
+    with local_stream(tmp_path, HOW) as stream, connected(stream.address, Security(None)) as hostile:
         for parts in ([b"cos\nsystem\n(S'true'\ntR."], [b"", b""], [b"x"] * 9, [b"\x81" * 70000, b"y" * 10**7]):
             hostile.send_multipart(parts)
         send(hostile, m.Data(scan="unknown", sector=0, group=0, frames=(0,)), b"z" * 10)
@@ -162,7 +162,7 @@ def test_nobody_there() -> None:
 
 
 def test_a_dark_of_another_shape_ends_the_stream_with_a_word(raw: tuple[Path, CountedScan], tmp_path: Path) -> None:
-    with local_stream(tmp_path, THRESHOLDS, dark=np.zeros((2, 2))) as stream:
+    with local_stream(tmp_path, HOW, dark=np.zeros((2, 2))) as stream:
         stream.begin_sender(source(raw), 0)
         with pytest.raises(StreamError, match="ended early"):
             finalised(stream)

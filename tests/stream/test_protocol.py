@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from emkit.io.counted import read_counted
 from emkit.stream import messages as m
 from emkit.stream.finalising import StreamReport, finalise
+from emkit.stream.plan import Plan
 from emkit.stream.receiving import Receiving
 from emkit.stream.routing import Router
 from emkit.stream.sending import Sending
-from tests.stream.scans import THRESHOLDS, a_plan, counted, frames_of, same
+from tests.stream.scans import HOW, a_plan, counted, frames_of, same
 
 STEP_S = 0.1
 END_S = 400.0  # of the simulation
@@ -39,7 +40,7 @@ class Network:
     repeat: float = 0.0
     reorder: bool = False
     now: float = 0.0
-    router: Router = field(default_factory=lambda: Router(THRESHOLDS))
+    router: Router = field(default_factory=lambda: Router(HOW))
     receivers: dict[bytes, Receiving] = field(default_factory=dict)
     senders: dict[bytes, Sending] = field(default_factory=dict)
     reports: dict[str, StreamReport] = field(default_factory=dict)
@@ -53,7 +54,7 @@ class Network:
     def add_receiver(self, name: str) -> None:
         self.receivers[name.encode()] = Receiving(self.folder, name, flush_ticks=400)
 
-    def add_senders(self, plan: m.Plan, frames: NDArray[np.uint16], lost: AbstractSet[tuple[int, int]] = frozenset()) -> None:
+    def add_senders(self, plan: Plan, frames: NDArray[np.uint16], lost: AbstractSet[tuple[int, int]] = frozenset()) -> None:
         def reader(sector: int) -> Callable[[int], tuple[tuple[int, ...], NDArray[np.uint16]]]:
             def read(group: int) -> tuple[tuple[int, ...], NDArray[np.uint16]]:
                 there = tuple(k for k in plan.group(group) if (k, sector) not in lost)
@@ -93,7 +94,7 @@ class Network:
         elif to in self.senders and to not in self.stopped:
             self.senders[to].hear(m.decode(header))
         elif to == b"finaliser" and isinstance(close := m.decode(header), m.Close):
-            report, there = finalise(self.folder / close.plan.scan, close.plan, close.totals)
+            report, there = finalise(self.folder / close.plan.scan, close.plan, close.how, close.totals)
             self.reports.setdefault(close.plan.scan, report)
             self.send(to, b"", m.Finished(scan=close.plan.scan, complete=report.complete, partial=report.partial), there)
 
@@ -115,7 +116,7 @@ class Network:
             receiver.close()
 
     def restart_aggregator(self) -> None:
-        self.router = Router(THRESHOLDS)
+        self.router = Router(HOW)
         self.flying = []
 
 
@@ -135,7 +136,7 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
 
 
 def through(
-    network: Network, plan: m.Plan, frames: NDArray[np.uint16], lost: AbstractSet[tuple[int, int]] = frozenset()
+    network: Network, plan: Plan, frames: NDArray[np.uint16], lost: AbstractSet[tuple[int, int]] = frozenset()
 ) -> StreamReport:
     """What is counted equals the files', event for event, and the report names what they lack."""
     report = network.reports[plan.scan]
@@ -205,7 +206,7 @@ def test_a_sender_that_stalls_is_given_up_and_named(tmp_path: Path, begin: Begin
     frames = frames_of(plan)
     network.add_receiver("r0")
     network.add_senders(plan, frames)
-    network.run(lambda: network.router.scans != {} and bool((network.router.scans["a"].electrons >= 0).sum() > 3))
+    network.run(lambda: network.router.scans != {} and bool((network.router.scans["a"].tally.electrons >= 0).sum() > 3))
     network.stopped.add(b"a-2")
     network.run()
     report = network.reports["a"]
@@ -265,7 +266,7 @@ HOSTILE = [
     msgpack.packb({"kind": "confirm", "scan": "a", "group": 0}),
     msgpack.packb("x" * 70000),
     m.encode(m.Data(scan="unknown", sector=0, group=0, frames=(0, 1))),
-    m.encode(m.Written(scan="a", group=0, masks=(15, 15), electrons=(1, 1), duplicate=0, late=0, refused=0)),
+    m.encode(m.Written(scan="a", group=0, duplicate=0, late=0, refused=0)),
     m.encode(m.Finished(scan="a", complete=0, partial=0)),
     m.encode(m.Here(plan=a_plan())),
     m.encode(m.Begin(plan=a_plan(batch=3), sector=0)),
@@ -293,6 +294,6 @@ def test_hostile_messages_are_refused_and_counted(tmp_path: Path, begin: Begin, 
 
 @given(st.binary(max_size=200), st.binary(max_size=80))
 def test_no_bytes_end_an_aggregator(header: bytes, block: bytes) -> None:
-    router = Router(THRESHOLDS)
+    router = Router(HOW)
     router.hear(b"peer", [memoryview(header), memoryview(block)], 0.0)
     router.tick(1.0)
