@@ -2,7 +2,8 @@
 
 from emkit.notebooks.checks import check
 from emkit.notebooks.execution import run
+from emkit.notebooks.filling import fill
 from emkit.notebooks.installing import Installed, install
 from emkit.notebooks.templates import Template, open_notebook, parameters_of, templates
 
-__all__ = ["Installed", "Template", "check", "install", "open_notebook", "parameters_of", "run", "templates"]
+__all__ = ["Installed", "Template", "check", "fill", "install", "open_notebook", "parameters_of", "run", "templates"]
