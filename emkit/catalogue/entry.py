@@ -69,7 +69,7 @@ def entry_of(name: str, things: list[Thing], aside: Aside, progress: Progress | 
         name=name,
         state=state,
         told=told,
-        done=progress.done if progress and progress.active else None,
+        done=progress.done if progress and progress.active else _streamed(stream) if state is State.STREAMING else None,
         run=progress.run if progress else "",
         at=raw.at if raw else aside.raw.recorded_at.timestamp() if aside.raw else first.at,
         shape=shape,
@@ -83,6 +83,10 @@ def entry_of(name: str, things: list[Thing], aside: Aside, progress: Progress | 
         notes=aside.notes,
         shown=main.path,
     )
+
+
+def _streamed(stream: Thing | None) -> float | None:
+    return stream.frames / (stream.shape[0] * stream.shape[1]) if stream and stream.shape else None
 
 
 def _state(main: Thing, stream: Thing | None, progress: Progress | None, now_s: float) -> tuple[State, str]:

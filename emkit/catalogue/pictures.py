@@ -12,6 +12,7 @@ from emkit.errors import EmkitError
 from emkit.io.counted import counted_header, iter_counted, read_counted
 from emkit.io.omezarr import read_levels, read_region
 from emkit.io.sectors import open_sectors
+from emkit.stream.parts import SUFFIX, read_counts, read_plan
 
 SIDE_PX = 128
 MOST_EVENTS = 200_000_000  # of more no picture is made: it would take gigabytes and tens of seconds
@@ -24,7 +25,7 @@ def picture(root: Path, thing: Thing) -> bytes:
     from imagecodecs import png_encode
 
     try:
-        image = {"counted": _counted, "raw": _raw, "volume": _volume, "stream": _nothing}[thing.kind](root / thing.path)
+        image = {"counted": _counted, "raw": _raw, "volume": _volume, "stream": _stream}[thing.kind](root / thing.path)
     except EmkitError:  # damaged or cut short: the row tells
         image = None
     return bytes(png_encode(_grey(image))) if image is not None and image.size else b""
@@ -58,8 +59,14 @@ def _volume(path: Path) -> NDArray[np.float64]:
     return np.asarray(read_region(path, level, Block((z // 2, z // 2 + 1), (0, y), (0, x)))[0], np.float64)
 
 
-def _nothing(path: Path) -> None:
-    del path
+def _stream(path: Path) -> NDArray[np.float64]:
+    """All electrons at each position so far."""
+    plan = read_plan(path).plan
+    image = np.zeros(plan.frames)
+    for file in sorted(path.glob(f"*{SUFFIX}")):
+        for first, _, electrons in read_counts(file):
+            image[first : first + len(electrons)] = electrons[: plan.frames - first]
+    return image.reshape(plan.scan_shape)
 
 
 def _grey(image: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -23,7 +23,7 @@ from emkit.params import UNFINISHED
 from emkit.provenance import RESULT, SEAL, size_of
 from emkit.records import Record, read_record
 from emkit.stream.finalising import COUNTED, REPORT
-from emkit.stream.parts import PARTS, SUFFIX
+from emkit.stream.parts import PARTS, SUFFIX, read_counts, read_plan
 
 Kind = Literal["raw", "counted", "stream", "volume"]
 DEPTH = 8  # folders below the data folder that are looked into
@@ -171,11 +171,13 @@ def _read_counted(root: Path, path: Path) -> Thing:
 
 def _read_stream(root: Path, folder: Path) -> Thing:
     """What receivers have written so far, of a scan that is not joined yet."""
-    files, scan = sorted(folder.glob(f"*{SUFFIX}")), folder.parent
+    files, scan, plan = sorted(folder.glob(f"*{SUFFIX}")), folder.parent, read_plan(folder).plan
     before = sum(1 for path in scan.glob(f"{COUNTED}*") if path.is_dir())
     of = relative_to(root, scan / f"{COUNTED}-{before + 1}" if before else scan)
-    size = sum(file.stat().st_size for file in files)
-    return Thing(relative_to(root, folder), "stream", of, False, "", None, 0, size, _newest(files))
+    frames = sum(len(masks) for file in files for _, masks, _ in read_counts(file))
+    told, size = f"{frames} of {plan.frames} frames so far", sum(file.stat().st_size for file in files)
+    shape = (*plan.scan_shape, *plan.frame_shape)
+    return Thing(relative_to(root, folder), "stream", of, False, told, shape, frames, size, _newest(files))
 
 
 def _read_volume(root: Path, path: Path) -> Thing:

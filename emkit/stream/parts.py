@@ -93,6 +93,19 @@ def read_plan(folder: Path) -> Parts:
         raise DataError(f"{folder} holds no plan.json that says of which scan it is ({wrong}).") from None
 
 
+def read_counts(path: Path) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.uint32]]]:
+    """Of each record its first frame, and masks and electrons of its frames: without the events, and so without their check sum."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        while len(head := file.read(HEAD.size)) == HEAD.size:
+            magic, first, frames, events, _ = HEAD.unpack(head)
+            if magic != MAGIC or file.tell() + 5 * frames + 4 * events > size:
+                return
+            body = file.read(5 * frames)
+            yield first, np.frombuffer(body, np.uint8, frames), np.frombuffer(body, "<u4", frames, frames)
+            file.seek(4 * events, os.SEEK_CUR)
+
+
 def read_parts(path: Path) -> Iterator[Part]:
     """The whole records of a file, up to the first that is not."""
     data = path.read_bytes()
