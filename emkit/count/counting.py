@@ -56,8 +56,10 @@ def count_frames(
         raise ParameterError(f'ties: found {ties!r}, needed "keep" or "drop".')
     rows, scan_shape, positions = _arranged(frames, scan_shape)
     frame_shape = (rows.shape[1], rows.shape[2])
-    _check_reference("dark", dark, frame_shape, least=0)
-    _check_reference("gain", gain, frame_shape, least=np.nextafter(0, 1))
+    if dark is not None:
+        check_reference("dark", dark, frame_shape)
+    if gain is not None:
+        check_reference("gain", gain, frame_shape, least=np.nextafter(0, 1))
     prepared = _Prepared(rows, dark, gain)
     low, high = bounds(thresholds, prepared.dtype)
     find = kernel()
@@ -122,9 +124,8 @@ def _place(frame: int, shape: tuple[int, int]) -> str:
     return f"(sy={frame // shape[1]}, sx={frame % shape[1]})" if shape[1] else "the first"
 
 
-def _check_reference(name: str, reference: NDArray[Any] | None, frame_shape: tuple[int, int], least: float) -> None:
-    if reference is None:
-        return
+def check_reference(name: str, reference: NDArray[Any], frame_shape: tuple[int, int], least: float = 0.0) -> None:
+    """ParameterError if it is of another shape than frames, DataError if it holds what is no number, or less than the least."""
     if reference.shape != frame_shape:
         raise ParameterError(
             f"{name}: found the shape {reference.shape}, but frames are {frame_shape}. Give the reference of this detector."

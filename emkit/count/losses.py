@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from emkit.model import CountedScan
@@ -32,11 +33,17 @@ class Coincidence:
 
 def estimate_coincidence(scan: CountedScan, area_px: float = AREA_PX) -> Coincidence:
     """The electrons that were lost in a scan, from how dense they are at each pixel of the detector."""
-    if not scan.events:
+    return coincidence_of(scan.sum("scan"), len(scan), area_px)
+
+
+def coincidence_of(image: NDArray[np.int64], frames: int, area_px: float = AREA_PX) -> Coincidence:
+    """The same, of a scan too large for memory: from the electrons at each pixel of the detector, (ky, kx), over all frames."""
+    events = int(image.sum())
+    if not events:
         return Coincidence(0, 0.0, 0.0)
-    side = sqrt(ENOUGH / (scan.occupancy * len(scan)))  # windows that hold enough electrons to tell a density
-    seen = uniform_filter(scan.mean("scan"), max(3, min(round(side), min(scan.frame_shape) // 4)), mode="nearest")
+    side = sqrt(ENOUGH * image.size / events)  # windows that hold enough electrons to tell a density
+    seen = uniform_filter(image / frames, max(3, min(round(side), min(image.shape) // 4)), mode="nearest")
     most = 0.95 / area_px  # denser than that, nothing can be told any more
     true = -np.log1p(-np.minimum(seen, most) * area_px) / area_px
     ratio = float(true.sum() / seen.sum())
-    return Coincidence(scan.events, scan.events * ratio, 1 - 1 / ratio)
+    return Coincidence(events, events * ratio, 1 - 1 / ratio)

@@ -18,6 +18,7 @@ from emkit.model import Sample, Thresholds
 
 BINS = 2**20  # more unit bins than that are no detector's
 MOST_CUT = 0.01  # X-rays are one pixel in thousands
+COLUMNS, BARS = 40, " ▁▂▃▄▅▆▇█"  # of a histogram in a message
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,7 @@ def estimate_thresholds(
     xray = sample.mean + xray_sigmas * sample.spread
     height, centre, sigma = _fit_noise(histogram, first, whole=sample.whole)
     background = max(centre + background_sigmas * sigma, 0.0)
-    cut = sample.above(xray) / max(1, sample.above(background))
-    warning = ""
-    if cut > MOST_CUT:
-        warning = (
-            f"The X-ray limit {xray:.1f} cuts away {cut:.1%} of all pixels above the background, electrons among them: "
-            f"look at the histogram, and give more than {xray_sigmas:g} sigmas."
-        )
+    cut, warning = sample.cut(background, xray), sample.warning(background, xray)
     shown = histogram[: max(1, int(2 * xray) - first)]
     told = Sample(
         frames=len(chosen),
@@ -108,6 +103,16 @@ def estimate_thresholds(
     return EstimatedThresholds(
         background, max(xray, background + 1), first, tuple(map(int, shown)), centre, sigma, height, cut, warning, sample=told
     )
+
+
+def check_thresholds(frames: NDArray[Any], thresholds: Thresholds, dark: NDArray[Any] | None = None) -> str:
+    """What is wrong with thresholds that were given, by these frames (a sample of them); empty if nothing is."""
+    sample = _Histogram()
+    for frame in rows_of(frames):
+        sample.add(corrected(frame, dark))
+    if len(sample.bins) == 1:
+        return f"All {sample.count} pixels looked at are {sample.first}: the camera was blank. Check the file and the shutter."
+    return sample.warning(thresholds.background, thresholds.xray)
 
 
 class _Histogram:
@@ -143,7 +148,29 @@ class _Histogram:
 
     def above(self, value: float) -> int:
         """Pixels above a value, to a unit."""
-        return int(self.bins[max(0, int(np.floor(value)) + 1 - self.first) :].sum())
+        return int(self.bins[max(0, int(min(np.floor(value), BINS)) + 1 - self.first) :].sum())
+
+    def cut(self, background: float, xray: float) -> float:
+        """Of the pixels above the background, the part at or above the X-ray limit."""
+        return self.above(xray) / max(1, self.above(background))
+
+    def warning(self, background: float, xray: float) -> str:
+        """Of an X-ray limit that lies among the electrons; empty if it does not."""
+        if (cut := self.cut(background, xray)) <= MOST_CUT:
+            return ""
+        return (
+            f"The X-ray limit {xray:.1f} cuts away {cut:.1%} of all pixels above the background, electrons among them: "
+            f"give a higher one (xray, or xray_sigmas). Pixels by their value:\n{self.picture(background, xray)}"
+        )
+
+    def picture(self, background: float, xray: float) -> str:
+        """Pixels above the background by value, in one line of text: bins that grow as the values do, heights by logarithm."""
+        edges = np.unique(np.geomspace(max(background, 1.0), max(self.first + len(self.bins), background + 2), COLUMNS + 1).round())
+        counts = np.array([self.above(a) - self.above(b) for a, b in zip(edges[:-1], edges[1:], strict=True)])
+        heights = np.log1p(counts) / max(1.0, float(np.log1p(counts).max()))
+        drawn = [BARS[round(h * (len(BARS) - 1))] for h in heights]
+        drawn.insert(int(np.searchsorted(edges, xray)), "|")
+        return f"{edges[0]:.0f} ADU {''.join(drawn)} {edges[-1]:.0f} ADU, | is the X-ray limit"
 
 
 def _fit_noise(histogram: NDArray[np.int64], first: int, *, whole: bool) -> tuple[float, float, float]:

@@ -13,7 +13,7 @@ The sector of versions 4 and 5 is the `moduleN` of the file's name; the four of 
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -79,6 +79,14 @@ class RawScan:
         sy, sx = divmod(frame, self.scan_shape[1])
         lacking = [str(k) for k in range(self.sectors) if self.file_of[frame, k] < 0]
         return f"frame {frame} (sy={sy}, sx={sx})" + (f" lacks sector {', '.join(lacking)}" if self.sectors > 1 else "")
+
+    def subset(self, chosen: Sequence[int]) -> "RawScan":
+        """These frames alone, in one line, and the files that they are in: what a task needs to know."""
+        file_of = self.file_of[np.asarray(chosen, np.int64)]
+        needed = np.unique(file_of[file_of >= 0])
+        place = np.where(file_of < 0, -1, np.searchsorted(needed, file_of)).astype(np.int32)
+        files, byte_of = tuple(self.files[k] for k in needed), self.byte_of[np.asarray(chosen, np.int64)]
+        return replace(self, files=files, scan_shape=(1, len(chosen)), file_of=place, byte_of=byte_of)
 
     def read(self, chosen: Sequence[int]) -> NDArray[np.uint16]:
         """These frames, (n, H, W); what is missing reads as 0."""

@@ -11,17 +11,22 @@ from annotated_types import Ge, Gt
 from numpy.typing import NDArray
 
 from emkit.count import (
-    CountedScan,
     EstimatedThresholds,
     Thresholds,
+    check_reference,
+    check_thresholds,
+    coincidence_of,
+    correct_rows,
     count_frames,
-    estimate_coincidence,
     estimate_thresholds,
 )
+from emkit.count.definition import Ties
 from emkit.errors import DataError, ParameterError
-from emkit.io.counted import read_counted, write_counted
+from emkit.io import counted_zarr
+from emkit.io.counted import iter_counted
+from emkit.io.counted_parts import EVENTS, Piece, batches, events_of, join_events, join_frames, write_part
 from emkit.io.sectors import RawScan, open_sectors
-from emkit.model import offsets_of
+from emkit.model import CountedHeader
 from emkit.params import Reads, Unit, Writes
 from emkit.provenance import Written, written
 from emkit.run.plan import Load, Plan
@@ -30,6 +35,7 @@ from emkit.run.step import Body, step
 
 PARTS = "parts"  # a folder within the unfinished output
 FRAMES = 256  # in a task
+Rows = Literal["none", "mean", "median"]
 
 
 @dataclass(frozen=True)
@@ -46,12 +52,15 @@ class CountReport:
     whole: int
     lost: float
     told: str
+    warning: str = ""
 
     def __str__(self) -> str:
         sy, sx = self.scan_shape
         between = f"{self.background:.2f} < v < {self.xray:.1f} ADU"
         counted = f"{self.electrons:,} electrons at {sy} x {sx} positions ({self.occupancy:.2%} of the pixels), {between}"
-        return f"{counted}; about {self.lost:.1%} more were lost to others on the same place\n{self.told}"
+        return f"{counted}; about {self.lost:.1%} more were lost to others on the same place\n{self.told}" + (
+            f"\n{self.warning}" if self.warning else ""
+        )
 
 
 @step
@@ -66,13 +75,14 @@ def count_scan(
     background_sigmas: Annotated[float, Gt(0)] = 4.5,
     xray_sigmas: Annotated[float, Gt(0)] = 175.0,
     samples: Annotated[int, Ge(1)] = 200,
+    row_dark: Rows = "none",
     ties: Literal["keep", "drop"] = "keep",
 ) -> Body[CountReport]:
     """Count the electrons in the raw frames of a 4D Camera.
 
     Every sector of every frame is found by its header; frames that are not whole are counted as far as they are there, flagged and
     told. Thresholds are estimated from a random sample where they are not given. The result is a zarr of events that
-    `emkit.io.counted.read_counted` opens; write it as HDF5 for stempy with `write_counted`.
+    `emkit.io.counted.read_counted` opens; it need not fit into memory. `convert-scan` makes of it what stempy and others read.
 
     Parameters
     ----------
@@ -93,34 +103,61 @@ def count_scan(
     xray_sigmas
         How far above the mean of all pixels the estimated X-ray limit is.
     samples
-        Frames that thresholds are estimated from.
+        Frames that thresholds are estimated from, or checked by where they are given.
+    row_dark
+        Bring each half row of a frame to the level of the noise, by its mean or its median, where its offset drifts.
     ties
         Of neighbouring pixels with the same value keep one, or drop all as stempy does.
     """
     raw = open_sectors(source, scan_shape=scan_shape)
-    reference = read_dark(dark, raw.frame_shape)
+    read_dark(dark, raw.frame_shape)
     if (background is None) != (xray is None):
         raise ParameterError("background, xray: found one of them; give both, or none to have them estimated.")
-    yield _plan(raw, samples if background is None else 0)
+    given = Thresholds(background, xray) if background is not None and xray is not None else None
+    yield _plan(raw, samples)
 
-    chosen = sampled(raw, samples)
-    if background is None or xray is None:
-        found = yield from stage("thresholds", estimate, {"sample": (raw, chosen, reference, background_sigmas, xray_sigmas)})
-        thresholds = found["sample"]
-    else:
-        thresholds = Thresholds(background, xray)
+    chosen = raw.subset(sampled(raw, samples))
+    found = yield from stage(
+        "thresholds", choose, {"sample": (chosen, dark, given, background_sigmas, xray_sigmas, row_dark != "none")}
+    )
+    thresholds, level_adu, warning = (choice := found["sample"]).thresholds, choice.level_adu, choice.warning
     out.mkdir(exist_ok=True)
     (out / PARTS).mkdir(exist_ok=True)
-    starts = range(0, len(raw.file_of), FRAMES)
-    yield from stage("count", count_part, {str(k): (raw, k, reference, thresholds, ties, out) for k in starts}, "parts")
-    scan = _joined(raw, [read_counted(out / PARTS / str(k)) for k in starts])
-    write_counted(scan, out)
+    parts = {str(k): range(k, min(k + FRAMES, len(raw.file_of))) for k in range(0, len(raw.file_of), FRAMES)}
+    rows = (row_dark, level_adu)
+    yield from stage(
+        "count", count_part, {k: (raw.subset(part), k, dark, rows, thresholds, ties, out) for k, part in parts.items()}, "parts"
+    )
+    events = {k: events_of(out / PARTS, k) for k in parts}
+    header = CountedHeader(raw.scan_shape, raw.frame_shape, len(raw.file_of), sum(events.values()), thresholds)
+    counted_zarr.create(out, header)
+    complete = None if raw.complete.all() else raw.complete
+    yield from stage("frames", join_counts, {"all": (out, tuple(parts), complete)})
+    yield from stage("join", join_part, {str(k): (out, k, pieces) for k, pieces in batches(events).items()}, "parts")
+    lost = yield from stage("losses", measure_losses, {"all": (out,)})
     shutil.rmtree(out / PARTS)
-    lost = estimate_coincidence(scan).lost
     return CountReport(
-        raw.scan_shape, raw.frame_shape, scan.events, scan.occupancy, thresholds.background, thresholds.xray,
-        len(raw.file_of), int(raw.complete.sum()), lost, raw.report(),
-    )  # fmt: skip
+        scan_shape=raw.scan_shape,
+        frame_shape=raw.frame_shape,
+        electrons=header.events,
+        occupancy=header.events / (header.frames * prod(raw.frame_shape)),
+        background=thresholds.background,
+        xray=thresholds.xray,
+        frames=header.frames,
+        whole=int(raw.complete.sum()),
+        lost=lost["all"],
+        told=raw.report(),
+        warning=warning,
+    )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Thresholds, the level of the noise (0 if it is not needed), and what is wrong with them."""
+
+    thresholds: Thresholds
+    level_adu: float
+    warning: str
 
 
 def sampled(raw: RawScan, samples: int) -> tuple[int, ...]:
@@ -138,40 +175,69 @@ def estimate(
     return estimate_thresholds(raw.read(frames), dark, None, len(frames), background_sigmas, xray_sigmas)
 
 
+def choose(
+    raw: RawScan, dark: Path | None, given: Thresholds | None, background_sigmas: float, xray_sigmas: float, level: bool
+) -> Choice:
+    """One task: thresholds from these frames, or what these frames say to those that were given."""
+    reference, everything = read_dark(dark, raw.frame_shape), range(len(raw.file_of))
+    frames = raw.read(everything)
+    level_adu = estimate_thresholds(frames, samples=len(frames)).noise_mean if level else 0.0
+    if given:
+        return Choice(given, level_adu, check_thresholds(frames, given, reference))
+    found = estimate_thresholds(frames, reference, None, len(frames), background_sigmas, xray_sigmas)
+    return Choice(Thresholds(found.background, found.xray, sample=found.sample), level_adu, found.warning)
+
+
 def count_part(
-    raw: RawScan, first: int, dark: NDArray[np.float32] | None, thresholds: Thresholds, ties: Literal["keep", "drop"], out: Path
+    raw: RawScan, part: str, dark: Path | None, rows: tuple[Rows, float], thresholds: Thresholds, ties: Ties, out: Path
 ) -> Written:
-    """One task: the events of some frames, as a scan of one line."""
-    frames = raw.read(range(first, min(first + FRAMES, len(raw.file_of))))
-    part = out / PARTS / str(first)
-    write_counted(count_frames(frames, thresholds, dark, ties=ties), part)
-    return written(out, *(path for path in sorted(part.rglob("*")) if path.is_file()))
+    """One task: the events of some frames."""
+    by, level_adu = rows
+    frames = raw.read(range(len(raw.file_of)))
+    if by != "none":
+        frames = correct_rows(frames, level_adu, by)
+    scan = count_frames(frames, thresholds, read_dark(dark, raw.frame_shape), ties=ties)
+    return written(out, *write_part(scan, out / PARTS, part))
 
 
-def _joined(raw: RawScan, parts: list[CountedScan]) -> CountedScan:
-    offsets = offsets_of(np.concatenate([part.counts for part in parts]))
-    indices = np.concatenate([part.indices for part in parts])
-    complete = None if raw.complete.all() else raw.complete
-    return CountedScan(offsets, indices, raw.scan_shape, raw.frame_shape, complete=complete)
+def join_counts(out: Path, parts: tuple[str, ...], complete: NDArray[np.bool_] | None) -> Written:
+    """One task: the arrays that have a number for each frame."""
+    return written(out, *join_frames(out / PARTS, out, parts, complete))
+
+
+def join_part(out: Path, first: int, pieces: tuple[Piece, ...]) -> Written:
+    """One task: some chunks of events."""
+    return written(out, *join_events(out / PARTS, out, first, pieces))
+
+
+def measure_losses(out: Path) -> float:
+    """One task: which part of the electrons was lost to others, from the image of the detector."""
+    frames, image = 0, np.zeros((), np.int64)
+    for _, lines in iter_counted(out):
+        frames, image = frames + len(lines), image + lines.sum("scan")
+    return coincidence_of(image, frames).lost
 
 
 def read_dark(file: Path | None, frame_shape: tuple[int, int]) -> NDArray[np.float32] | None:
-    """The dark reference of such frames. DataError if it cannot be read, ParameterError if it is of another shape."""
+    """The dark reference of such frames. DataError if it cannot be read or holds what no dark is, ParameterError if it is of
+    another shape."""
     if file is None:
         return None
     try:
         found = np.load(file, allow_pickle=False)
     except (OSError, ValueError) as wrong:
         raise DataError(f"dark: {file} cannot be read as .npy ({wrong}).") from None
-    if found.shape != frame_shape:
-        raise ParameterError(f"dark: {file} has the shape {found.shape}, but frames are {frame_shape}.")
+    check_reference(f"dark: {file}", found, frame_shape)
     return np.asarray(found)
 
 
 def _plan(raw: RawScan, samples: int) -> Plan:
-    """A worker holds some frames; the driver all events, here of 1 % occupancy; measured rates."""
+    """A worker holds some frames, or some chunks of events; the driver what there is of each frame. Disk: 1 % occupancy."""
     pixels, count = prod(raw.frame_shape), len(raw.file_of)
-    loads = [Load(-(-count // FRAMES), FRAMES * pixels * 3, FRAMES * pixels * 1.2e-9)]
-    if samples:
-        loads.append(Load(1, min(samples, count) * pixels * 20, min(samples, count) * pixels * 2e-8))
-    return Plan(60_000_000 + count * pixels // 12, count * pixels // 25, 0.5 + count * 2e-5, stages=tuple(loads))
+    events = count * pixels // 100
+    loads = [
+        Load(1, min(samples, count) * pixels * 20, min(samples, count) * pixels * 2e-8),
+        Load(-(-count // FRAMES), FRAMES * pixels * 3, FRAMES * pixels * 1.2e-9),
+        Load(-(-events // EVENTS), 60_000_000, EVENTS * 3e-8),
+    ]
+    return Plan(60_000_000 + count * 100, events * 8, 0.5 + count * 2e-5, stages=tuple(loads))

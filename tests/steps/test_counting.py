@@ -69,7 +69,7 @@ def test_thresholds_may_be_given(raw: Path, tmp_path: Path) -> None:
 
 def test_a_dark_of_another_detector(raw: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "dark.npy", np.zeros((4, 4)))
-    with pytest.raises(ParameterError, match=r"has the shape \(4, 4\), but frames are \(576, 576\)"):
+    with pytest.raises(ParameterError, match=r"found the shape \(4, 4\), but frames are \(576, 576\)"):
         count_scan(raw, out=tmp_path / "a", dark=tmp_path / "dark.npy")
     (tmp_path / "dark.npy").write_text("none")
     with pytest.raises(DataError, match=r"cannot be read as \.npy"):
