@@ -4,9 +4,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 import emkit
+from emkit import count
+from emkit.phantoms import ScanPhantom
 
 HERE = Path(__file__).parent
 PANEL = (400, 318)  # (y, x) px; two of them and a gap of 4 are 400 × 640
@@ -42,6 +44,34 @@ def draw_make_phantom() -> Image.Image:
     return picture
 
 
+def draw_count_a_scan() -> Image.Image:
+    """A part of a frame with its electrons marked, and the bright-field image of the scan."""
+    height, width = 40, 32
+    phantom = ScanPhantom((height, width), occupancy=0.002, seed=3)
+    lines = [np.stack([phantom.frame(sy * width + sx)[0] for sx in range(width)]) for sy in range(height)]
+    thresholds = count.estimate_thresholds(lines[0])
+    parts = [count.count_frames(frames, thresholds) for frames in lines]
+    centre, radius = (287.5, 287.5), 144
+    bright = np.concatenate([count.virtual_image(part, count.disk(part.frame_shape, centre, radius)) for part in parts])
+    y, x = 170, 200
+    frame = lines[20][16][y : y + height, x : x + width]
+    found = parts[20][0, 16].nonzero()
+    panels = [grey(frame, 15, 75).resize(PANEL[::-1], 0), grey(bright, bright.min(), bright.max()).resize(PANEL[::-1], 0)]
+    pen = ImageDraw.Draw(panels[0])
+    for ky, kx in zip(found[0] - y, found[1] - x, strict=True):
+        at = (kx + 0.5) * PANEL[1] / width, (ky + 0.5) * PANEL[0] / height
+        pen.ellipse([at[0] - 14, at[1] - 14, at[0] + 14, at[1] + 14], outline="#4fc3f7", width=3)
+    picture = Image.new("RGB", (640, 400), "white")
+    for panel, left in zip(panels, (0, 322), strict=True):
+        picture.paste(panel, (left, 0))
+    return picture
+
+
+def grey(values: np.ndarray, black: float, white: float) -> Image.Image:
+    return Image.fromarray((np.clip((values - black) / (white - black), 0, 1) * 255).astype(np.uint8)).convert("RGB")
+
+
 if __name__ == "__main__":
-    for name, picture in {"align_sections": draw_align_sections(), "make_phantom": draw_make_phantom()}.items():
-        picture.quantize(48).save(HERE / f"{name}.png", optimize=True)
+    pictures = {"align_sections": draw_align_sections, "make_phantom": draw_make_phantom, "count_a_scan": draw_count_a_scan}
+    for name, draw in pictures.items():
+        draw().quantize(48).save(HERE / f"{name}.png", optimize=True)

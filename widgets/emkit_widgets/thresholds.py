@@ -1,0 +1,46 @@
+"""The histogram of pixels, the Gaussian fitted to the noise, and two lines to be moved: where electrons begin and end."""
+
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from emkit.count import EstimatedThresholds
+
+HERE = Path(__file__)
+
+
+class ThresholdLines(anywidget.AnyWidget):
+    """Draws the histogram of an estimate; `background` and `xray` (ADU) follow the lines, which pointer and arrow keys move.
+
+    While a line is dragged the page waits for the answer to its last message before it sends the next, and sends the newest
+    value then: whoever observes the two may take their time.
+    """
+
+    _esm = HERE.with_suffix(".js")
+    _css = HERE.with_name("scan.css")
+    histogram = traitlets.List(traitlets.Int(), help="pixels in each bin of 1 ADU").tag(sync=True)
+    first_adu = traitlets.Int(0, help="the first bin").tag(sync=True)
+    noise = traitlets.Tuple((1.0, 0.0, 1.0), help="height, mean and sigma of the Gaussian").tag(sync=True)
+    estimated = traitlets.Tuple((0.0, 1.0), help="background and xray as they were estimated").tag(sync=True)
+    background = traitlets.Float(0.0).tag(sync=True)
+    xray = traitlets.Float(1.0).tag(sync=True)
+
+    def show(self, found: EstimatedThresholds, background: float, xray: float) -> None:
+        """Another histogram, with the lines at these places."""
+        with self.hold_sync():
+            self.histogram, self.first_adu = list(found.histogram), found.first_adu
+            self.noise = (found.noise_height, found.noise_mean, found.noise_sigma)
+            self.estimated = (found.background, found.xray)
+        self.place(background, xray)
+
+    def place(self, background: float, xray: float) -> None:
+        """Move both lines; who observes them is told of each when both are there."""
+        with self.hold_trait_notifications():
+            self.background, self.xray = background, xray
+
+    @traitlets.validate("background", "xray")
+    def _rounded(self, proposal: Any) -> float:
+        """As the numbers are shown and typed."""
+        return round(float(proposal["value"]), 2)
