@@ -256,6 +256,8 @@ class Jobs(Dask):
         resources, extra, skipped = self.offer.resources, ["--no-requeue"], []
         if resources.gpus:
             extra.append(f"--gpus={resources.gpus}")
+        if resources.qos:
+            extra.append(f"--qos={resources.qos}")
         if resources.memory_mb is None:
             skipped.append("#SBATCH --mem=")
         walltime, more = "1:00:00", ["--no-dashboard"]

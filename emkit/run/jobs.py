@@ -51,14 +51,18 @@ class Look:
 
 def submit(folder: Path, log: Path, offer: Offer) -> str:
     """The number of a new job that drives the run in this folder. ResourceError with Slurm's own words where it refuses."""
-    grace_s = GRACE_S if offer.resources.runtime is None else min(GRACE_S, int(offer.resources.runtime.total_seconds() / 10))
-    command = [sys.executable, "-m", "emkit.runs", str(folder)]
-    script = render(SCRIPT, grace_s=grace_s, prologue=Verbatim(offer.prologue), command=command)
-    job = Job(f"{PREFIX}{folder.name}", script, folder, environment(offer), offer.resources)
     try:
-        return _asked(lambda: SlurmScheduler(_slurm(offer.slurm_conf), log=str(log).replace("%", "%%")).submit(job))
+        return submit_command(f"{PREFIX}{folder.name}", [sys.executable, "-m", "emkit.runs", str(folder)], folder, log, offer)
     except SchedulerError as refused:
         raise ResourceError(f"Slurm refuses the job of this run: {refused}") from refused
+
+
+def submit_command(name: str, command: list[str], folder: Path, log: Path, offer: Offer) -> str:
+    """The number of a new job that runs a command in a folder, and again if Slurm starts it anew. SchedulerError: it refuses."""
+    grace_s = GRACE_S if offer.resources.runtime is None else min(GRACE_S, int(offer.resources.runtime.total_seconds() / 10))
+    script = render(SCRIPT, grace_s=grace_s, prologue=Verbatim(offer.prologue), command=command)
+    job = Job(name, script, folder, environment(offer), offer.resources)
+    return _asked(lambda: SlurmScheduler(_slurm(offer.slurm_conf), log=str(log).replace("%", "%%")).submit(job))
 
 
 def environment(offer: Offer) -> dict[str, str]:

@@ -196,6 +196,7 @@ def _like_this_job() -> Offer:
         runtime=jobs.time_limit(given["SLURM_JOB_ID"]),
         partition=given.get("SLURM_JOB_PARTITION") or None,
         account=given.get("SLURM_JOB_ACCOUNT") or None,
+        qos=given.get("SLURM_JOB_QOS") or None,
     )  # fmt: skip
     return Offer(resources, slurm_conf=given.get("SLURM_CONF", ""))
 
