@@ -68,7 +68,7 @@ def draw_count_a_scan() -> Image.Image:
 
 
 def grey(values: np.ndarray, black: float, white: float) -> Image.Image:
-    return Image.fromarray((np.clip((values - black) / (white - black), 0, 1) * 255).astype(np.uint8)).convert("RGB")
+    return Image.fromarray((np.clip((values.astype(float) - black) / (white - black), 0, 1) * 255).astype(np.uint8)).convert("RGB")
 
 
 if __name__ == "__main__":

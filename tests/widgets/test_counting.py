@@ -37,7 +37,7 @@ def test_it_shows_what_the_step_estimates_and_counts(raw: Path, form: StepForm) 
     report = emkit.count_scan(raw, out=form.call().values["out"])
     assert fields(form) == [None, None]  # the step estimates
     assert (view.lines.background, view.lines.xray) == (round(report.background, 2), round(report.xray, 2))
-    assert view.lines.first_adu + len(view.lines.histogram) > report.xray and sum(view.lines.histogram) > 6 * 576**2 * 0.99
+    assert view.lines.begins + len(view.lines.histogram) > report.xray and sum(view.lines.histogram) > 6 * 576**2 * 0.99
     scan = count_frames(open_sectors(raw).read(range(6)), Thresholds(report.background, report.xray))
     for k in (0, 4):
         view.frames.index = k
@@ -85,10 +85,10 @@ def test_what_cannot_be_read_is_told_and_can_be_mended(raw: Path, form: StepForm
     (tmp_path / "<b>empty").mkdir()
     form.fields["source"].fill(tmp_path / "<b>empty")
     view = ThresholdsView(form)
-    assert "&lt;b&gt;empty holds no raw frames" in view.message.value and view.children[0].layout.display == "none"
+    assert "&lt;b&gt;empty holds no raw frames" in view.message.value and view.seen.layout.display == "none"
     form.fields["source"].fill(raw)
     view.again.click()
-    assert view.children[0].layout.display is None and len(marked(view)) > 0
+    assert view.seen.layout.display is None and len(marked(view)) > 0
     form.fields["samples"].fill(3)
     assert "other frames by now" in view.message.value
     view.again.click()

@@ -73,8 +73,8 @@ class ThresholdsView(widgets.VBox):
         self.again = widgets.Button(description="Estimate again", icon="repeat")
         self.again.tooltip = "Back to what the frames tell; the form's fields are emptied"
         self.message = widgets.HTML().add_class("emkit-message")
-        shown = widgets.VBox([self.lines, self.frames])
-        super().__init__([shown, widgets.HBox([self.again, self.message]).add_class("emkit-buttons")])
+        self.seen = widgets.HBox([widgets.VBox([self.lines]), self.frames]).add_class("emkit-chosen")
+        super().__init__([self.seen, widgets.HBox([self.again, self.message]).add_class("emkit-buttons")])
         self.add_class("emkit-scan")
         self.lines.observe(lambda _: self._moved(), names=LINES)
         self.frames.observe(lambda _: self._show_frame(), names="index")
@@ -87,7 +87,7 @@ class ThresholdsView(widgets.VBox):
 
     def look(self) -> None:
         """Read a sample of the frames that the form names, and show it."""
-        self.children[0].layout.display = "none"
+        self.seen.layout.display = "none"
         try:
             call = self.form.call()
             self.sample = Sample.of(call)
@@ -95,11 +95,12 @@ class ThresholdsView(widgets.VBox):
         except EmkitError as refused:
             self.sample, self.message.value = None, refusal_message(refused)
             return
-        self.children[0].layout.display = None
+        self.seen.layout.display = None
         found = self.sample.estimated
         self.frames.offer(self.sample.names)
         self._show_frame()
-        self.lines.show(found, *(self._given() or (found.background, found.xray)))
+        whole = self.sample.values(0).dtype.kind == "i"
+        self.lines.show(found, *(self._given() or (found.background, found.xray)), begins=found.first_adu - 0.5 * whole)
         self._mark()
         self._say()
 

@@ -84,7 +84,11 @@ class Picture(widgets.VBox):
     def show(self, values: NDArray[Any], unit: str) -> None:
         least, most = float(values.min()), float(values.max())
         self.image.value = grey_png(values, least, most)
-        self.caption.value = f"<b>{html.escape(self.title)}</b><br>{least:,.6g} to {most:,.6g} {html.escape(unit)}"
+        self.caption.value = f"<b>{html.escape(self.title)}</b><br>{_told(least)} to {_told(most)} {html.escape(unit)}"
+
+
+def _told(value: float) -> str:
+    return f"{value:,.0f}" if value.is_integer() else f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
 
 
 def _pattern(scan: CountedScan) -> bytes:

@@ -18,7 +18,7 @@ function draw(name, attributes, parent, text) {
 function axis(model, width) {
   const [, mean, sigma] = model.get("noise"), unit = 3 * Math.max(sigma, 0.3);
   const to = (adu) => Math.asinh((adu - mean) / unit);
-  const first = Math.min(model.get("first_adu"), 0), end = model.get("first_adu") + model.get("histogram").length;
+  const first = Math.min(model.get("begins"), 0), end = model.get("begins") + model.get("histogram").length;
   const last = Math.max(end, 1.1 * model.get("xray"), first + 1);
   const perPx = (to(last) - to(first)) / (width - LEFT - RIGHT);
   return { first, last, px: (adu) => LEFT + (to(adu) - to(first)) / perPx, adu: (px) => mean + unit * Math.sinh(to(first) + (px - LEFT) * perPx) };
@@ -26,10 +26,10 @@ function axis(model, width) {
 
 // The mean of the bins that a column of the screen shows.
 function density(model, from, to) {
-  const bins = model.get("histogram"), begin = model.get("first_adu");
-  const a = Math.max(Math.floor(from) - begin, 0), b = Math.min(Math.max(Math.floor(to) - begin, a + 1), bins.length);
+  const bins = model.get("histogram"), begin = model.get("begins");
+  const a = Math.floor(from - begin), b = Math.min(Math.max(Math.floor(to - begin), a + 1), bins.length);
   let sum = 0;
-  for (let k = a; k < b; k++) sum += bins[k];
+  for (let k = Math.max(a, 0); k < b; k++) sum += bins[k];
   return b > a ? sum / (b - a) : 0;
 }
 
@@ -115,7 +115,7 @@ function render({ model, el }) {
   };
   const watcher = new ResizeObserver(drawAll); // also once it has a place on the page
   watcher.observe(el);
-  const watched = "change:histogram change:first_adu change:noise change:background change:xray";
+  const watched = "change:histogram change:begins change:noise change:background change:xray";
   model.on(watched, drawAll);
   return () => {
     watcher.disconnect();

@@ -21,16 +21,16 @@ class ThresholdLines(anywidget.AnyWidget):
     _esm = HERE.with_suffix(".js")
     _css = HERE.with_name("scan.css")
     histogram = traitlets.List(traitlets.Int(), help="pixels in each bin of 1 ADU").tag(sync=True)
-    first_adu = traitlets.Int(0, help="the first bin").tag(sync=True)
+    begins = traitlets.Float(0.0, help="where the first bin begins, ADU").tag(sync=True)
     noise = traitlets.Tuple((1.0, 0.0, 1.0), help="height, mean and sigma of the Gaussian").tag(sync=True)
     estimated = traitlets.Tuple((0.0, 1.0), help="background and xray as they were estimated").tag(sync=True)
     background = traitlets.Float(0.0).tag(sync=True)
     xray = traitlets.Float(1.0).tag(sync=True)
 
-    def show(self, found: EstimatedThresholds, background: float, xray: float) -> None:
-        """Another histogram, with the lines at these places."""
+    def show(self, found: EstimatedThresholds, background: float, xray: float, begins: float) -> None:
+        """Another histogram, with the lines at these places; whole numbers lie in the middle of their bins."""
         with self.hold_sync():
-            self.histogram, self.first_adu = list(found.histogram), found.first_adu
+            self.histogram, self.begins = list(found.histogram), begins
             self.noise = (found.noise_height, found.noise_mean, found.noise_sigma)
             self.estimated = (found.background, found.xray)
         self.place(background, xray)
