@@ -56,7 +56,8 @@ def offsets_of(counts: Iterable[int] | NDArray[Any]) -> NDArray[np.int64]:
     >>> offsets_of([2, 0, 3])
     array([0, 2, 2, 5])
     """
-    return np.concatenate([[0], np.cumsum(np.fromiter(counts, np.int64))]).astype(np.int64)
+    given = counts if isinstance(counts, np.ndarray) else np.fromiter(counts, np.int64)
+    return np.concatenate([[0], np.cumsum(given, dtype=np.int64)])
 
 
 @dataclass(frozen=True)
