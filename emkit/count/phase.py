@@ -131,26 +131,29 @@ def rotation(angle_deg: float) -> Floats:
     return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
-def _slopes(shift: Floats) -> tuple[Floats, Floats]:
-    """Divergence and curl, without their means: those belong to a plane of deflections."""
-    (yy, yx), (xy, xx) = (np.gradient(shift[..., axis]) for axis in (0, 1))
-    divergence, curl = yy + xx, xy - yx
-    return divergence - divergence.mean(), curl - curl.mean()
+def _parts(shift: Floats) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+    """What of the deflection is a gradient and what is curl, at each frequency: along it and across. Borders are faded out."""
+    fade = np.outer(*(np.hanning(n + 2)[1:-1] for n in shift.shape[:2]))[..., None]
+    waves = np.fft.fft2((shift - np.average(shift, (0, 1), fade + 0 * shift)) * fade, axes=(0, 1))
+    ky, kx = np.fft.fftfreq(shift.shape[0])[:, None], np.fft.fftfreq(shift.shape[1])
+    length = np.hypot(ky, kx)
+    length[0, 0] = np.inf
+    return (ky * waves[..., 0] + kx * waves[..., 1]) / length, (ky * waves[..., 1] - kx * waves[..., 0]) / length
 
 
 def _least_curl(shift: Floats) -> tuple[float, float]:
-    """The turn in degrees, -90 to 90, after which least of the slopes is curl, and how much, 0 to 1.
+    """The turn in degrees, -90 to 90, after which least of the deflection is curl, and how much, 0 to 1.
 
-    Turned by θ the curl is cos θ · curl + sin θ · divergence, and its mean square (a + b)/2 + (a - b)/2 · cos 2θ + m · sin 2θ.
+    Turned by θ the curl is cos θ · curl + sin θ · gradient, and its power (a + b)/2 + (a - b)/2 · cos 2θ + m · sin 2θ.
     """
-    divergence, curl = _slopes(shift)
-    a, b, m = (curl**2).mean(), (divergence**2).mean(), (curl * divergence).mean()
+    gradient, curl = _parts(shift)
+    a, b, m = (np.abs(curl) ** 2).sum(), (np.abs(gradient) ** 2).sum(), (curl * gradient.conj()).real.sum()
     least = (a + b) / 2 - np.hypot((a - b) / 2, m)
     return float(np.rad2deg(np.arctan2(-m, (b - a) / 2)) / 2), float(least / (a + b)) if a + b > 0 else 0.5
 
 
 def _convergence(shift: Floats) -> float:
     """Whether the deflection converges, on average, where its integral stands out; in the units of a correlation."""
-    weight, divergence = integrate(shift) ** 2, _slopes(shift)[0]
-    norm = weight.std() * divergence.std()
-    return float(-(weight * divergence).mean() / norm) if norm > 0 else 0.0
+    weight = integrate(shift) ** 2
+    divergence = np.gradient(shift[..., 0], axis=0) + np.gradient(shift[..., 1], axis=1)
+    return float(-np.corrcoef(weight.ravel(), divergence.ravel())[0, 1]) if weight.std() and divergence.std() else 0.0
