@@ -23,7 +23,7 @@ PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN)  # troubles o
 
 def kvstore(folder: Path) -> dict[str, str]:
     """The folder, for a spec."""
-    return {"driver": "file", "path": f"{folder.absolute()}/"}
+    return {"driver": "file", "path": f"{os.path.realpath(folder)}/"}  # tensorstore takes no ".."
 
 
 @cache

@@ -69,6 +69,17 @@ def test_a_path_with_a_leading_dash_and_spaces(here: Path) -> None:
     assert Path("-a b.ome.zarr/zarr.json").is_file()
 
 
+def test_paths_that_go_up_and_through_a_link(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("below").mkdir()
+    Path("link").symlink_to(Path("below").absolute())
+    monkeypatch.chdir("below")
+    assert main(["align-sections", "../raw", "-o", "../link/up.ome.zarr", *ALIGN[4:]]) == 0
+    assert main(["rerun", "../below/up.ome.zarr", "-o", "../again.ome.zarr"]) == 0
+    assert main(["convert", "../again.ome.zarr", "-o", "../link/../p", "--to", "precomputed"]) == 0
+    assert main(["verify", "../p"]) == 0
+    assert (here / "p/info").is_file() and (here / "below/up.ome.zarr/zarr.json").is_file()
+
+
 def test_a_plan_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*ALIGN, "--plan"]) == 0
     assert "memory" in capsys.readouterr().out and os.listdir() == ["raw"]
