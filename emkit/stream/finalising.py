@@ -96,6 +96,12 @@ def finalise(folder: Path, plan: Plan, how: How, totals: Totals | None = None) -
     return report, Tally.of(masks, scan, how.disk).only(masks > 0).packed()
 
 
+def newest_report(folder: Path) -> StreamReport | None:
+    """Of a scan's folder; None where nothing was joined there."""
+    found = sorted(folder.glob(REPORT.replace(".", "*.")), key=lambda path: path.stat().st_mtime)
+    return StreamReport.read(found[-1]) if found else None
+
+
 def finalise_left(out: Path) -> list[StreamReport]:
     """Join the scans below a folder that nobody has joined, as their receivers or the session were lost; their reports."""
     found = [(folder.parent, read_plan(folder)) for folder in sorted(out.glob(f"*/{PARTS}")) if (folder / "plan.json").is_file()]

@@ -1,12 +1,11 @@
 """A whole stream on this machine: an aggregator, receivers, a finaliser and senders, each a process, on the loopback in clear."""
 
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -48,7 +47,7 @@ class LocalStream:
     def begin_aggregator(self) -> BaseProcess:
         """Returns when it listens."""
         here, there = PROCESSES.Pipe(duplex=False)
-        process = self._begin(_aggregate, self.address, self.security, self.how, self.silent_s, self.idle_s, there)
+        process = self._begin(_aggregate, "aggregator", self.address, self.security, self.how, self.silent_s, self.idle_s, there)
         there.close()
         try:
             if not here.poll(START_S):
@@ -59,14 +58,14 @@ class LocalStream:
         return process
 
     def begin_receiver(self, name: str) -> BaseProcess:
-        return self._begin(_receive, self.address, self._as(RECEIVER), self.folder, name, self.dark)
+        return self._begin(_receive, name, self.address, self._as(RECEIVER), self.folder, name, self.dark)
 
     def begin_finaliser(self) -> BaseProcess:
         """It prints the reports."""
-        return self._begin(_finalise, self.address, self._as(FINALISER), self.folder)
+        return self._begin(_finalise, "finaliser", self.address, self._as(FINALISER), self.folder)
 
     def begin_sender(self, source: Source, sector: int, window: int = 32, rate: float | None = None) -> BaseProcess:
-        return self._begin(_send, self.address, self._as(SENDER), source, sector, window, rate)
+        return self._begin(_send, f"sender-{sector}", self.address, self._as(SENDER), source, sector, window, rate)
 
     def finalise(self, told: Callable[[StreamReport], Any], scans: int) -> None:
         """Join so many scans, in this process. StreamError where another one failed; one that was killed did not."""
@@ -86,8 +85,9 @@ class LocalStream:
     def _as(self, name: str) -> Security:
         return Security(self.security.keys, name)
 
-    def _begin(self, target: Callable[..., Any], *args: Any) -> BaseProcess:
+    def _begin(self, target: Callable[..., Any], name: str, *args: Any) -> BaseProcess:
         process = begin(target, *args)
+        process.name = name
         self.processes.append(process)
         return process
 
@@ -147,10 +147,10 @@ def _speaking(target: Callable[..., Any], *args: Any) -> None:
         sys.exit(str(refused))
 
 
-def _orphaned() -> Callable[[], bool]:
-    """Whether whoever began this process is gone, and the server of forks with it."""
-    parent = os.getppid()
-    return lambda: os.getppid() != parent
+def _orphaned() -> bool:
+    """Whether whoever began this process is gone."""
+    parent = parent_process()
+    return parent is not None and not parent.is_alive()
 
 
 def _aggregate(address: str, security: Security, how: How, silent_s: float, idle_s: float, ready: Any) -> None:
@@ -158,18 +158,18 @@ def _aggregate(address: str, security: Security, how: How, silent_s: float, idle
         ready.send_bytes(at.encode())
         ready.close()
 
-    Aggregator(address, security, Router(how, silent_s), tell, _orphaned(), idle_s).run()
+    Aggregator(address, security, Router(how, silent_s), tell, _orphaned, idle_s).run()
 
 
 def _receive(
     address: str, security: Security, folder: Path, name: str, dark: NDArray[Any] | None, idle_s: float = float("inf")
 ) -> None:
-    run_receiver(address, security, Receiving(folder, name, dark), _orphaned(), idle_s)
+    run_receiver(address, security, Receiving(folder, name, dark), _orphaned, idle_s)
 
 
 def _finalise(address: str, security: Security, folder: Path) -> None:
-    run_finaliser(address, security, folder, lambda report: print(report, flush=True), _orphaned())
+    run_finaliser(address, security, folder, lambda report: print(report, flush=True), _orphaned)
 
 
 def _send(address: str, security: Security, source: Source, sector: int, window: int, rate: float | None) -> None:
-    run_sender(address, security, Sending(source.plan, sector, lambda group: source.read(sector, group), window, rate))
+    run_sender(address, security, Sending(source.plan, sector, lambda group: source.read(sector, group), window, rate), _orphaned)

@@ -1,6 +1,7 @@
 """A sender: a socket around `Sending`, one process for each sector."""
 
 import time
+from collections.abc import Callable
 
 import zmq
 
@@ -14,11 +15,13 @@ PATIENCE_S = 60.0
 POLL_MS = 5
 
 
-def run_sender(address: str, security: Security, sending: Sending, patience_s: float = PATIENCE_S) -> Closed:
-    """Send a sector until the scan is closed. StreamError where the aggregator says nothing for so long."""
+def run_sender(
+    address: str, security: Security, sending: Sending, ends: Callable[[], bool] = lambda: False, patience_s: float = PATIENCE_S
+) -> Closed | None:
+    """Send a sector until the scan is closed, or `ends` says so. StreamError where the aggregator says nothing for so long."""
     with connected(address, security) as socket:
         heard = time.monotonic()
-        while sending.closed is None:
+        while sending.closed is None and not ends():
             said = sending.say(time.monotonic())
             for message, block in said:
                 _send(socket, encode(message), b"" if block is None else block.data)

@@ -63,6 +63,7 @@ class Resources(_Frozen):
     gpus: Annotated[int, Field(ge=0)] = 0
     partition: Word | None = None
     account: Word | None = None
+    qos: Word | None = None  # such as a site's queue for what runs beside an instrument
     environment: dict[Variable, str] = {}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from emkit.cli import main
-from emkit.cli.streaming import picture
+from emkit.cli.sessions import picture
 from emkit.count import Thresholds, count_frames
 from emkit.io.counted import read_counted
 from emkit.io.sectors import write_sectors

@@ -28,10 +28,11 @@ from tests.stream.scans import same
 THRESHOLDS, HOW = Thresholds(28, 344), m.How(background=28, xray=344)
 SHAPE = (8, 8)
 PATIENCE_S = 60.0
+Raw = tuple[Path, CountedScan]
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CountedScan]:
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Raw:
     """A small scan in raw files, and what counting the files gives."""
     folder = tmp_path_factory.mktemp("raw")
     phantom = ScanPhantom(SHAPE)
@@ -41,7 +42,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CountedScan]:
     return folder, count_frames(np.stack(list(frames.values())), THRESHOLDS, scan_shape=SHAPE)
 
 
-def source(raw: tuple[Path, CountedScan], scan: str = "one") -> RawSource:
+def source(raw: Raw, scan: str = "one") -> RawSource:
     return RawSource(open_sectors(raw[0]), scan, batch=4)
 
 
@@ -58,7 +59,7 @@ def finalised(stream: LocalStream, scans: int = 1) -> dict[str, StreamReport]:
     return found
 
 
-def test_killed_and_restarted_nothing_is_lost(raw: tuple[Path, CountedScan], tmp_path: Path) -> None:
+def test_killed_and_restarted_nothing_is_lost(raw: Raw, tmp_path: Path) -> None:
     with local_stream(tmp_path, HOW, receivers=2) as stream:
         aggregator, first, _ = stream.processes
         for sector in range(4):
@@ -79,7 +80,7 @@ def test_killed_and_restarted_nothing_is_lost(raw: tuple[Path, CountedScan], tmp
     assert json.loads((tmp_path / "one" / "report.json").read_text())["electrons"] == raw[1].events
 
 
-def test_scan_back_to_back_with_scan_and_a_stalled_sector(raw: tuple[Path, CountedScan], tmp_path: Path) -> None:
+def test_scan_back_to_back_with_scan_and_a_stalled_sector(raw: Raw, tmp_path: Path) -> None:
     with local_stream(tmp_path, HOW, silent_s=1.5) as stream:
         for scan in ("one", "two"):
             for sector in range(4):
@@ -97,7 +98,7 @@ def test_scan_back_to_back_with_scan_and_a_stalled_sector(raw: tuple[Path, Count
     assert all(np.array_equal(counted.frame(*divmod(k, 8)), raw[1].frame(*divmod(k, 8))) for k in whole)
 
 
-def test_encrypted_for_those_on_the_list_alone(raw: tuple[Path, CountedScan], tmp_path: Path) -> None:
+def test_encrypted_for_those_on_the_list_alone(raw: Raw, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     made = make_keys(keys, ["sender", "receiver", "finaliser", "watcher", "stranger"])
     assert {path.stat().st_mode & 0o777 for path in made} == {0o600}
@@ -118,7 +119,7 @@ def test_encrypted_for_those_on_the_list_alone(raw: tuple[Path, CountedScan], tm
     assert same(read_counted(tmp_path / "one" / "counted"), raw[1])
 
 
-def test_hostile_bytes_on_the_socket(raw: tuple[Path, CountedScan], tmp_path: Path) -> None:
+def test_hostile_bytes_on_the_socket(raw: Raw, tmp_path: Path) -> None:
     with local_stream(tmp_path, HOW) as stream, connected(stream.address, Security(None)) as hostile:
         for parts in ([b"cos\nsystem\n(S'true'\ntR."], [b"", b""], [b"x"] * 9, [b"\x81" * 70000, b"y" * 10**7]):
             hostile.send_multipart(parts)
@@ -161,7 +162,7 @@ def test_nobody_there() -> None:
     assert is_loopback("tcp://[::1]:0") and is_loopback("ipc:///x")
 
 
-def test_a_dark_of_another_shape_ends_the_stream_with_a_word(raw: tuple[Path, CountedScan], tmp_path: Path) -> None:
+def test_a_dark_of_another_shape_ends_the_stream_with_a_word(raw: Raw, tmp_path: Path) -> None:
     with local_stream(tmp_path, HOW, dark=np.zeros((2, 2))) as stream:
         stream.begin_sender(source(raw), 0)
         with pytest.raises(StreamError, match="ended early"):

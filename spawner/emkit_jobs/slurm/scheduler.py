@@ -153,8 +153,8 @@ class SlurmScheduler:
 def options(resources: Resources) -> list[str]:
     """What a job asks of Slurm, as sbatch's options; what is None is left to the site.
 
-    >>> options(Resources(cpus=4, memory_mb=1500, runtime="8:00:00", partition="gpu"))
-    ['--cpus-per-task=4', '--mem=1500M', '--time=480', '--partition=gpu']
+    >>> options(Resources(cpus=4, memory_mb=1500, runtime="8:00:00", partition="gpu", qos="realtime"))
+    ['--cpus-per-task=4', '--mem=1500M', '--time=480', '--partition=gpu', '--qos=realtime']
     """
     words = {
         "--cpus-per-task": resources.cpus,
@@ -163,6 +163,7 @@ def options(resources: Resources) -> list[str]:
         "--gpus": resources.gpus or None,
         "--partition": resources.partition,
         "--account": resources.account,
+        "--qos": resources.qos,
     }
     return [f"{name}={value}" for name, value in words.items() if value is not None]
 
