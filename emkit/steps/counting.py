@@ -11,7 +11,6 @@ from annotated_types import Ge, Gt
 from numpy.typing import NDArray
 
 from emkit.count import (
-    EstimatedThresholds,
     Thresholds,
     check_reference,
     check_thresholds,
@@ -166,13 +165,6 @@ def sampled(raw: RawScan, samples: int) -> tuple[int, ...]:
     if not whole.size:
         raise DataError(f"{raw.files[0].parent} has no frame of which all sectors are there: {raw.report()}")
     return tuple(map(int, np.sort(np.random.default_rng(0).choice(whole, min(samples, len(whole)), replace=False))))
-
-
-def estimate(
-    raw: RawScan, frames: tuple[int, ...], dark: NDArray[np.float32] | None, background_sigmas: float, xray_sigmas: float
-) -> EstimatedThresholds:
-    """One task: thresholds from these frames."""
-    return estimate_thresholds(raw.read(frames), dark, None, len(frames), background_sigmas, xray_sigmas)
 
 
 def choose(

@@ -9,6 +9,7 @@ from emkit_widgets.form import StepForm
 
 import emkit
 from emkit.count import Thresholds, count_frames
+from emkit.io.counted import read_counted
 from emkit.io.sectors import open_sectors
 
 
@@ -57,6 +58,7 @@ def test_a_dragged_line_fills_the_form_and_moves_the_marks(raw: Path, form: Step
     assert set(marked(view)) < set(before)
     view.lines.xray = 90.0
     assert fields(form) == ["60.0", "90.0"]
+    assert "The X-ray limit 90.0 cuts away" in view.frames.told
     v = open_sectors(raw).read([0])[0]
     assert np.frombuffer(view.frames.left_out, "<u4").tolist() == np.flatnonzero(v >= 90).tolist()
     view.again.click()
@@ -79,6 +81,13 @@ def test_typed_numbers_move_the_lines_and_stay_as_they_were_typed(form: StepForm
 def test_thresholds_that_are_given_are_where_the_lines_begin(raw: Path, tmp_path: Path) -> None:
     view = ThresholdsView(StepForm(emkit.count_scan, source=raw, out=tmp_path / "counted", background=33.0, xray=500.0))
     assert (view.lines.background, view.lines.xray) == (33.0, 500.0) and "Estimated: background 2" in view.message.value
+
+
+def test_half_rows_are_brought_to_one_level_as_the_step_does(raw: Path, tmp_path: Path) -> None:
+    form = StepForm(emkit.count_scan, source=raw, out=tmp_path / "counted", background=26.0, xray=500.0, row_dark="median")
+    view = ThresholdsView(form)
+    emkit.count_scan(raw, out=tmp_path / "counted", background=26.0, xray=500.0, row_dark="median")
+    assert marked(view) == read_counted(tmp_path / "counted").frame(0, 0).ravel().nonzero()[0].tolist()
 
 
 def test_what_cannot_be_read_is_told_and_can_be_mended(raw: Path, form: StepForm, tmp_path: Path) -> None:

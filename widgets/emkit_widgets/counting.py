@@ -11,12 +11,13 @@ import ipywidgets as widgets
 import numpy as np
 from numpy.typing import NDArray
 
-from emkit.count import CountedScan, EstimatedThresholds, Thresholds, count_frames
+from emkit.count import CountedScan, EstimatedThresholds, Thresholds, correct_rows, count_frames, estimate_thresholds
 from emkit.count.definition import corrected
+from emkit.count.thresholds import check_thresholds
 from emkit.errors import EmkitError, ParameterError
 from emkit.io.sectors import open_sectors
 from emkit.params import Call
-from emkit.steps.counting import estimate, read_dark, sampled
+from emkit.steps.counting import read_dark, sampled
 from emkit_widgets.form import StepForm
 from emkit_widgets.frames import EventFrames
 from emkit_widgets.messages import note_message, refusal_message
@@ -25,7 +26,8 @@ from emkit_widgets.thresholds import ThresholdLines
 
 LINES = ("background", "xray")
 SHOWN = 16  # frames that can be looked at
-FROM = ("source", "dark", "scan_shape", "samples", "background_sigmas", "xray_sigmas", "ties")  # fields that a sample is made of
+# fields of the form that a sample is made of
+FROM = ("source", "dark", "scan_shape", "samples", "background_sigmas", "xray_sigmas", "row_dark", "ties")
 WHITE_SD = 40.0  # of the noise, above it: a usual electron
 
 
@@ -45,10 +47,17 @@ class Sample:
         given = call.values
         raw = open_sectors(given["source"], scan_shape=given["scan_shape"])
         dark, chosen = read_dark(given["dark"], raw.frame_shape), sampled(raw, given["samples"])
-        found = estimate(raw, chosen, dark, given["background_sigmas"], given["xray_sigmas"])
-        shown = chosen[:: -(-len(chosen) // SHOWN)]
-        names = tuple("frame {} (sy={}, sx={})".format(k, *divmod(k, raw.scan_shape[1])) for k in shown)
-        return cls(raw.read(shown), names, dark, given["ties"], found)
+        frames, every = raw.read(chosen), -(-len(chosen) // SHOWN)
+        found = estimate_thresholds(frames, dark, None, len(frames), given["background_sigmas"], given["xray_sigmas"])
+        names = tuple("frame {} (sy={}, sx={})".format(k, *divmod(k, raw.scan_shape[1])) for k in chosen[::every])
+        shown = frames[::every].copy()  # the others are let go
+        if (by := given["row_dark"]) != "none":
+            shown = correct_rows(shown, estimate_thresholds(frames, samples=len(frames)).noise_mean, by)
+        return cls(shown, names, dark, given["ties"], found)
+
+    def doubt(self, k: int, thresholds: Thresholds) -> str:
+        """What one of them says against thresholds, in a line; empty if nothing."""
+        return check_thresholds(self.frames[k : k + 1], thresholds, self.dark).partition("\n")[0]
 
     def count(self, thresholds: Thresholds) -> CountedScan:
         """The electrons of these frames."""
@@ -152,16 +161,18 @@ class ThresholdsView(widgets.VBox):
         """The electrons of the chosen frame, and how many all have."""
         if not self.sample:
             return
-        none = np.zeros(0, np.uint32)
+        none, k = np.zeros(0, np.uint32), self.frames.index
         try:
-            scan = self.sample.count(Thresholds(self.lines.background, self.lines.xray))
+            thresholds = Thresholds(self.lines.background, self.lines.xray)
+            scan, doubt = self.sample.count(thresholds), self.sample.doubt(k, thresholds)
         except ParameterError as refused:
             self.frames.mark(none, none, str(refused))
             return
-        k, each = self.frames.index, scan.counts
-        told = f"{each[k]:,} electrons in this frame ({each[k] / prod(scan.frame_shape):.2%} of its pixels)"
+        each = scan.counts
+        here = f"{each[k]:,} electrons in this frame ({each[k] / prod(scan.frame_shape):.2%} of its pixels)"
+        all_told = f"{each.mean():,.0f} ± {each.std():,.0f} in each of {len(scan)} frames ({scan.occupancy:.2%})"
         self.frames.mark(
             scan.indices[scan.offsets[k] : scan.offsets[k + 1]],
             np.flatnonzero(self.sample.values(k) >= self.lines.xray),
-            f"{told}; {each.mean():,.0f} ± {each.std():,.0f} in each of {len(scan)} frames ({scan.occupancy:.2%})",
+            f"{here}; {all_told}\n{doubt}".rstrip(),
         )
