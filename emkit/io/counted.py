@@ -17,7 +17,7 @@ from emkit.io import counted_hdf5, counted_zarr
 from emkit.model import CountedHeader, CountedScan
 
 HDF5 = (".h5", ".hdf5")
-PART = 2**22  # events in a part, about
+PART = 2**21  # events in a part, about
 
 
 class Stored(Protocol):

@@ -3,6 +3,7 @@
 A part lies in a folder as two files of bare numbers, little endian: the electrons of each frame (int64) and the indices (uint32).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from emkit.io import counted_zarr
 from emkit.model import CountedScan
 
 COUNTS, INDICES = "<i8", "<u4"
-EVENTS = 4 * counted_zarr.CHUNK  # that are joined at once
+EVENTS = 2 * counted_zarr.CHUNK  # that are joined at once
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,16 @@ def events_of(folder: Path, part: str) -> int:
     return (folder / f"{part}.indices").stat().st_size // np.dtype(INDICES).itemsize
 
 
-def batches(events: dict[str, int]) -> dict[int, tuple[Piece, ...]]:
-    """All events of the parts, in their order, in batches that end with a chunk: the number of the first, and where they are.
+def batches(events: Mapping[str, int], size: int = EVENTS) -> dict[int, tuple[Piece, ...]]:
+    """All events of the parts, in their order, in batches of a size: the number of the first, and where they are.
 
-    >>> batches({"a": 3, "b": 2})
-    {0: (Piece(part='a', first=0, last=3), Piece(part='b', first=0, last=2))}
+    >>> batches({"a": 3, "b": 2}, size=4)
+    {0: (Piece(part='a', first=0, last=3), Piece(part='b', first=0, last=1)), 4: (Piece(part='b', first=1, last=2),)}
     """
     ends = np.concatenate([[0], np.cumsum(list(events.values()), dtype=np.int64)])
     names, found = list(events), {}
-    for first in range(0, int(ends[-1]), EVENTS):
-        last = min(first + EVENTS, int(ends[-1]))
+    for first in range(0, int(ends[-1]), size):
+        last = min(first + size, int(ends[-1]))
         there = range(int(np.searchsorted(ends, first, "right")) - 1, int(np.searchsorted(ends, last)))
         found[first] = tuple(
             Piece(names[k], max(0, first - int(ends[k])), min(last, int(ends[k + 1])) - int(ends[k]))

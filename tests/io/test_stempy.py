@@ -4,17 +4,19 @@ import warnings
 from pathlib import Path
 from typing import Any, Literal
 
+import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from emkit.count import CountedScan, Thresholds, correct_rows, count_frames
+from emkit.count import CountedScan, Thresholds, correct_rows, count_frames, estimate_thresholds
 from emkit.io.counted import read_counted, write_counted
 from emkit.phantoms import ScanPhantom
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from stempy import _image
+    from stempy.image import electron_count
     from stempy.io import PyReader, load_electron_counts, save_electron_counts
 
 FRAMES = np.stack([ScanPhantom((2, 3), beam=0.5).frame(k)[0] for k in range(6)])
@@ -41,6 +43,30 @@ def test_the_same_events(with_dark: bool, thresholds: Thresholds) -> None:
     assert ours == stempy_events(FRAMES, dark.astype(np.float32), thresholds)
 
 
+def layout(file: h5py.File) -> dict[str, Any]:
+    """What a file holds, but for the numbers of events."""
+    found: dict[str, Any] = {"": {name: file.attrs[name] for name in file.attrs}}
+    file.visititems(lambda name, at: found.update({name: {key: (at.attrs[key], at.attrs[key].dtype) for key in at.attrs}}))
+    return found
+
+
+def test_metadata_are_stempys(tmp_path: Path) -> None:
+    frames = PyReader(FRAMES, np.arange(6), (6, 1), 6, 6)
+    with pytest.warns(DeprecationWarning, match="SectorThreadedReader"):  # which ends with a segmentation fault here
+        theirs = electron_count(frames, np.zeros((576, 576), np.float32), scan_dimensions=(6, 1), number_of_samples=6)
+    theirs.write_to_hdf5(tmp_path / "theirs.h5")
+    thresholds = estimate_thresholds(FRAMES, samples=6, background_sigmas=4.0, xray_sigmas=10.0)
+    write_counted(count_frames(FRAMES, thresholds), tmp_path / "ours.h5")
+    with h5py.File(tmp_path / "ours.h5") as ours, h5py.File(tmp_path / "theirs.h5") as other:
+        found, wanted = (dict(file["metadata/electron_counting"].attrs) for file in (ours, other))
+    assert len(found) == 14 and {k: v.dtype for k, v in found.items()} == {k: v.dtype for k, v in wanted.items()}
+    assert load_electron_counts(tmp_path / "ours.h5").metadata == {"electron_counting": found}
+    assert found["optimized_mean"] == pytest.approx(19.8, abs=0.1) and found["x_ray_threshold"] == thresholds.xray
+    told = read_counted(tmp_path / "ours.h5").thresholds
+    assert told and (told.background, told.sample) == (thresholds.background, thresholds.sample)
+    assert read_counted(tmp_path / "theirs.h5").thresholds is None  # of this reader stempy tells zeros
+
+
 @pytest.mark.parametrize("by", ["mean", "median"])
 @pytest.mark.parametrize("level", [19.8123, 40.0])
 def test_rows_are_corrected_as_stempy_does(by: Literal["mean", "median"], level: float) -> None:
@@ -62,5 +88,7 @@ def test_files_both_ways(tmp_path: Path, each: int) -> None:
     rows = [np.asarray(row).tolist() for row in theirs.data.ravel()]
     assert rows == [scan.indices[a:b].tolist() for a, b in zip(scan.offsets[:-1], scan.offsets[1:], strict=True)]
     save_electron_counts(tmp_path / "theirs.h5", theirs)
+    with h5py.File(tmp_path / "ours.h5") as ours, h5py.File(tmp_path / "theirs.h5") as copied:
+        assert layout(ours) == layout(copied)  # down to the types of the attributes
     back = read_counted(tmp_path / "theirs.h5")
     assert (back.indices == scan.indices).all() and (back.positions == scan.positions).all() and back.shape == scan.shape

@@ -3,15 +3,20 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from emkit import provenance
-from emkit.count import Thresholds, count_frames
+from emkit.count import Thresholds, correct_rows, count_frames
 from emkit.errors import DataError, ParameterError
 from emkit.io.counted import read_counted
 from emkit.io.sectors import open_sectors
+from emkit.run.drive import execute
+from emkit.run.place import Place
+from emkit.run.step import bind
+from emkit.steps import counting
 from emkit.steps.counting import count_scan
 from emkit.steps.simulating_scans import DARK, TRUTH, make_scan_phantom
 
@@ -46,6 +51,26 @@ def test_the_command_gives_the_same_bytes(raw: Path, tmp_path: Path) -> None:
     assert provenance.digest(tmp_path / "a") == provenance.digest(tmp_path / "b")
 
 
+def test_the_same_bytes_by_any_number_of_workers(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "FRAMES", 16)
+    digests = set()
+    for number, on in enumerate(("serial", "local:1", "local:3")):
+        call = bind(count_scan, raw, out=tmp_path / str(number), background=28.5, xray=1500.0)
+        execute(call, on=Place.parse(on))
+        digests.add((tmp_path / str(number) / "manifest.sha256").read_text())
+    assert len(digests) == 1
+    assert sorted(path.name for path in (tmp_path / "0").iterdir() if path.is_dir()) == ["indices", "offsets", "positions"]
+
+
+@pytest.mark.parametrize("by", ["mean", "median"])
+def test_rows_are_brought_to_one_level(raw: Path, tmp_path: Path, by: Literal["mean", "median"]) -> None:
+    report = count_scan(raw, out=tmp_path / "counted", row_dark=by, samples=20)
+    frames, scan = open_sectors(raw).read(range(80)), read_counted(tmp_path / "counted")
+    assert scan.thresholds and scan.thresholds.sample and scan.thresholds.background == report.background
+    level = scan.thresholds.sample.noise_mean
+    assert (count_frames(correct_rows(frames, level, by), scan.thresholds).indices == scan.indices).all()
+
+
 def test_frames_that_are_not_whole_are_kept_and_flagged(raw: Path, tmp_path: Path) -> None:
     (folder := tmp_path / "raw").mkdir()
     for file in raw.glob("*.data"):
@@ -65,6 +90,12 @@ def test_thresholds_may_be_given(raw: Path, tmp_path: Path) -> None:
         count_scan(raw, out=tmp_path / "b", background=28.5)
     with pytest.raises(ParameterError, match="0 <= background < xray"):
         count_scan(raw, out=tmp_path / "b", background=28.5, xray=3.0)
+
+
+def test_a_limit_below_the_electrons_is_told_with_the_histogram(raw: Path, tmp_path: Path) -> None:
+    report = count_scan(raw, out=tmp_path / "a", background=28.5, xray=60.0, samples=10)
+    assert "X-ray limit 60.0 cuts away" in str(report) and "█" in report.warning and "|" in report.warning
+    assert not count_scan(raw, out=tmp_path / "b", background=28.5, xray=2000.0, samples=10).warning
 
 
 def test_a_dark_of_another_detector(raw: Path, tmp_path: Path) -> None:
