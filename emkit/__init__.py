@@ -18,6 +18,7 @@ _HOME = {
     "measure_alignment": "steps.measuring",
     "measure_error": "steps.scoring",
     "measure_section": "steps.inspecting",
+    "measure_series": "steps.measuring_series",
     "open_volume": "io.omezarr",
     "plan": "run.step",
     "repair": "runs",

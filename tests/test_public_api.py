@@ -20,6 +20,7 @@ NAMES = {
     "measure_alignment",
     "measure_error",
     "measure_section",
+    "measure_series",
     "open_volume",
     "plan",
     "repair",

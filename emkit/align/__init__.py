@@ -7,6 +7,7 @@ Points are (y, x), px, pixel centres at integers; every affine maps output to in
 """
 
 from emkit.align.correlation import match_signal
+from emkit.align.drift import Drift, measure_drift
 from emkit.align.pairs import Match, match_pair, patch_window
 from emkit.align.placement import Placement, bridges, place_sections, section_depths
 from emkit.align.quality import PairQuality, calibrated_threshold, judge_match, links, measure_pair, measure_quality
@@ -15,6 +16,7 @@ from emkit.align.report import AlignmentReport, SectionPlace, read_alignment
 
 __all__ = [
     "AlignmentReport",
+    "Drift",
     "Match",
     "PairQuality",
     "Placement",
@@ -25,6 +27,7 @@ __all__ = [
     "links",
     "match_pair",
     "match_signal",
+    "measure_drift",
     "measure_pair",
     "measure_quality",
     "patch_window",

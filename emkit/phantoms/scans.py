@@ -18,7 +18,8 @@ REACH_PX = 2  # charge beyond is less than a millionth
 
 @dataclass(frozen=True)
 class ScanPhantom:
-    """`occupancy` is electrons per pixel of a frame; `beam` the part of them in the disk and its halo, the rest is uniform."""
+    """`occupancy` is electrons per pixel of a frame; `beam` the part of them in the disk and its halo, the rest is uniform.
+    `drift`: by how much the specimen has moved, in scan positions (sy, sx); `exposure`: each has other electrons of it."""
 
     scan_shape: tuple[int, int]
     frame_shape: tuple[int, int] = (576, 576)
@@ -31,10 +32,12 @@ class ScanPhantom:
     energy_spread_adu: float = 11.0
     charge_px: float = 0.4
     xrays: float = 1.0
+    drift: tuple[float, float] = (0.0, 0.0)
+    exposure: int = 0
 
     def frame(self, position: int) -> tuple[NDArray[np.uint16], NDArray[np.float64]]:
         """What the camera reads at a flat scan position, and where its electrons were, (n, 2)."""
-        random = np.random.default_rng([self.seed, position])
+        random = self._random(position)
         at = self._electrons(position, random)
         pixels = self.dark + self.noise_adu * random.standard_normal(self.frame_shape, np.float32)
         energy = self.energy_adu - self.energy_spread_adu * np.log(random.standard_normal(len(at)) ** 2 + 1e-12)
@@ -43,6 +46,10 @@ class ScanPhantom:
             y, x = random.integers(0, self.frame_shape)
             pixels[y, x : x + 2] += np.array([3000 + 2000 * random.random(), 1000])[: pixels[y, x : x + 2].size]
         return np.clip(np.rint(pixels), 0, 65535).astype(np.uint16), at
+
+    def electrons(self, position: int) -> NDArray[np.float64]:
+        """Where the electrons at a flat scan position are, (n, 2): those of `frame`, without its pixels."""
+        return self._electrons(position, self._random(position))
 
     @cached_property
     def dark(self) -> NDArray[np.float32]:
@@ -55,11 +62,15 @@ class ScanPhantom:
     def specimen(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """At each position the part of the beam that scatters, 0…1, and how far the disk is deflected, (sy, sx, 2), px."""
         height, width = self.scan_shape
-        y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+        moved = [np.arange(n) - d for n, d in zip(self.scan_shape, self.drift, strict=True)]
+        y, x = np.meshgrid(*(2 * at / max(n - 1, 1) - 1 for n, at in zip(self.scan_shape, moved, strict=True)), indexing="ij")
         particles = np.random.default_rng([self.seed, 2**32 - 2]).uniform((-0.8, -0.8, 0.1), (0.8, 0.8, 0.35), (7, 3))
         lens = sum(np.clip(1 - ((y - v) ** 2 + (x - u) ** 2) / r**2, 0, None) for v, u, r in particles)
         slopes = np.stack([np.gradient(lens, axis=a) if n > 1 else np.zeros_like(lens) for a, n in ((0, height), (1, width))], -1)
         return np.clip(0.1 + 0.5 * lens, 0, 0.8), slopes / max(float(np.abs(slopes).max()), 1e-9) * min(self.frame_shape) / 16
+
+    def _random(self, position: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, position, *[self.exposure] * bool(self.exposure)])
 
     def _electrons(self, position: int, random: np.random.Generator) -> NDArray[np.float64]:
         size = np.array(self.frame_shape)

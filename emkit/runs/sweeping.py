@@ -16,7 +16,7 @@ from typing import Any
 from emkit.errors import ParameterError
 from emkit.recipe import Part, Recipe, in_word
 from emkit.recipe.form import Table
-from emkit.runs.plotting import Line, Panel, draw
+from emkit.plotting import Line, Panel, draw
 
 AGGREGATES: Mapping[str, Callable[[list[float]], float]] = {
     "mean": statistics.fmean,

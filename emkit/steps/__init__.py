@@ -20,6 +20,7 @@ STEPS = {  # name: module of this package
     "build_reference": "referencing",
     "virtual_image": "imaging",
     "convert_scan": "exchanging",
+    "measure_series": "measuring_series",
     "make_scan_phantom": "simulating_scans",
 }
 

@@ -42,6 +42,8 @@ def make_scan_phantom(
     occupancy: Annotated[float, Gt(0), Le(0.1)] = 0.006,
     noise_adu: Annotated[float, Unit("ADU"), Ge(0)] = 1.83,
     seed: Annotated[int, Ge(0)] = 1,
+    drift: tuple[float, float] = (0.0, 0.0),
+    exposure: Annotated[int, Ge(0)] = 0,
 ) -> Body[ScanPhantomReport]:
     """Make the raw files of a synthetic 4D-STEM scan whose electrons are known.
 
@@ -60,11 +62,15 @@ def make_scan_phantom(
         Standard deviation of the read noise.
     seed
         Same seed, same scan.
+    drift
+        By how many lines and positions the specimen has moved.
+    exposure
+        Another exposure of the same specimen has other electrons and noise.
     """
     count, pixels = scan_shape[0] * scan_shape[1], FRAME[0] * FRAME[1]
     load = Load(-(-count // FRAMES), FRAMES * pixels * 5 + pixels * 40, FRAMES * pixels * 7e-8)
     yield Plan(60_000_000, count * (pixels * 2 + 100) + pixels * 4, 0.5, stages=(load,))
-    phantom = ScanPhantom(scan_shape, FRAME, seed, occupancy, noise_adu=noise_adu)
+    phantom = ScanPhantom(scan_shape, FRAME, seed, occupancy, noise_adu=noise_adu, drift=drift, exposure=exposure)
     (out / TRUTH).mkdir(parents=True, exist_ok=True)
     np.save(out / DARK, phantom.dark)
     yield from stage(
