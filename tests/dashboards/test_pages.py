@@ -12,7 +12,7 @@ import pytest_asyncio
 from emkit_hub import proxy
 from emkit_hub.dashboards.settings import DashboardSettings
 from PIL import Image
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.browser.tools import CHROMIUM_FLAGS
 from tests.dashboards.site import PASSWORD, Site, write_notebook
@@ -115,3 +115,53 @@ async def test_the_curated_notebook_as_a_dashboard(browser: Browser, tmp_path: P
         await viewer.scroll_into_view_if_needed()
         shown = np.asarray(Image.open(BytesIO(await viewer.screenshot())).convert("L"))
         assert shown.std() > 40, "the volume is drawn, not a blank viewer"
+
+
+async def test_a_scan_is_counted_by_a_guest(browser: Browser, tmp_path: Path) -> None:
+    """Lines are dragged and the electrons on the frame follow; run; the images follow the detectors. Within a guest's limits."""
+    proxy.install()
+    (folder := tmp_path / "notebooks").mkdir()
+    shutil.copy(NOTEBOOKS / "count_a_scan.ipynb", folder)
+    with Site(tmp_path, DashboardSettings(folders=(folder,), pool=1, cap=1)) as site:
+        await site.ready(warm=1)
+        page = await guest(browser, site, "ann")
+        failures: list[str] = []
+        page.on("pageerror", lambda error: failures.append(str(error)))
+        await page.click("a[href$='/open/count_a_scan']")
+        frame, told = page.locator(".emkit-frames canvas[data-marked]"), page.locator(".emkit-frames .told")
+        await expect(told).to_contain_text("electrons in this frame", timeout=60_000)
+        estimated = int(await frame.get_attribute("data-marked") or 0)
+        assert estimated > 500
+
+        await page.get_by_text("More settings").first.click()
+        line = page.get_by_role("slider", name="background, ADU")
+        await line.scroll_into_view_if_needed()
+        at = await line.locator(".grip").bounding_box()
+        assert at
+        await page.mouse.move(at["x"] + 5, at["y"] + 7)
+        await page.mouse.down()
+        for step in range(1, 30):
+            await page.mouse.move(at["x"] + 5 + 4 * step, at["y"] + 7)
+        dragged = float(await line.get_attribute("aria-valuenow") or 0)
+        background = page.get_by_role("textbox", name="Background", exact=True)
+        await expect(background).to_have_value(str(dragged))  # before the button is let go
+        await page.mouse.up()
+        await expect(frame).not_to_have_attribute("data-marked", str(estimated))
+        await page.keyboard.press("ArrowRight")
+        await expect(background).to_have_value(str(round(dragged + 1, 2)))
+        await page.get_by_role("button", name="Estimate again").click()
+        await expect(background).to_have_value("")
+        await expect(frame).to_have_attribute("data-marked", str(estimated))
+        await page.locator(".emkit-frames input").press("ArrowRight")
+        await expect(page.locator(".emkit-frames output")).not_to_have_text("frame 0 (sy=0, sx=0)")
+
+        await page.locator(".emkit-form").first.get_by_role("button", name="Run").click()
+        await expect(page.get_by_text("256 of 256 frames are whole").first).to_be_visible(timeout=60_000)
+        image = page.locator(".emkit-images img")
+        await expect(image).to_have_count(4)
+        before = [await one.get_attribute("src") for one in await image.all()]
+        await page.get_by_role("slider", name="dark-field inner radius, px").press("ArrowLeft")
+        await expect(image.nth(2)).not_to_have_attribute("src", before[2] or "")
+        after = [await one.get_attribute("src") for one in await image.all()]
+        assert [a == b for a, b in zip(before, after, strict=True)] == [True, True, False, True]
+        assert failures == []
