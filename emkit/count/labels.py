@@ -22,9 +22,9 @@ def to_xarray(
 ) -> "xarray.DataArray":
     """A scan, or an image made from one, with its axes named.
 
-    Of an array `dims` says what its axes are: ("sy", "sx") unless it is given. With a calibration, sy and sx are in nm from the first
-    position, ky and kx in mrad from `centre` (ky, kx; px); without, in steps and px. Other axes are counted from 0, px.
-    A scan becomes dense, as large as its shape says: bin or crop it before.
+    Of an array `dims` says what its axes are: ("sy", "sx") unless it is given. With a calibration, sy and sx are in nm from the
+    first position, ky and kx in mrad from `centre` (ky, kx; px); without, in steps and px. Other axes are counted from 0, px. A
+    scan becomes dense, as large as its shape says: bin or crop it before.
 
     >>> import numpy as np
     >>> image = to_xarray(np.zeros((2, 3)), calibration=Calibration(step_nm=0.5, pixel_mrad=1))

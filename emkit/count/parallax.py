@@ -1,17 +1,18 @@
-"""Defocus, orientation and phase from the parallax of the bright field (tilt-corrected bright field). Axis order is (sy, sx, ky, kx).
+"""Defocus, orientation and phase from the parallax of the bright field. Axis order is (sy, sx, ky, kx).
 
-By reciprocity each pixel of the bright-field disk sees the specimen as a tilted plane wave would: its image is that of the middle
-pixel, moved in proportion to its distance k from there,
+Also called tilt-corrected bright field. By reciprocity each pixel of the bright-field disk sees the specimen as a tilted plane
+wave would: its image is that of the middle pixel, moved in proportion to its distance k from there,
 
     image_k(p) = image_0(p - M k),    M = (pixel / step) · R · T · S
 
 with R · T the orientation of the detector (`emkit.count.phase`) and S symmetric: the defocus on its diagonal, and what is left is
-astigmatism (Spoth, Nguyen, Muller and Kourkoutis 2017; Varnavides et al. 2023). So all pairs of pixels that lie equally far apart are
-moved by the same, and their correlations are added before anything is decided: few electrons a pixel are enough, and no reference is
-needed that would have to be sharp first. M is the map for which the correlations of pairs at all distances add up to most.
+astigmatism (Spoth, Nguyen, Muller and Kourkoutis 2017; Varnavides et al. 2023). So all pairs of pixels that lie equally far apart
+are moved by the same, and their correlations are added before anything is decided: few electrons a pixel are enough, and no
+reference is needed that would have to be sharp first. M is the map for which the correlations of pairs at all distances add up to
+most.
 
-Defocus Δf > 0 is underfocus. Moved images tell M alone: a defocus of the other sign, with the detector turned by 180°, gives the same.
-Which of them it is must come from elsewhere: the sign of the phase (`estimate_orientation`), or a known rotation.
+Defocus Δf > 0 is underfocus. Moved images tell M alone: a defocus of the other sign, with the detector turned by 180°, gives the
+same. Which of them it is must come from elsewhere: the sign of the phase (`estimate_orientation`), or a known rotation.
 """
 
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Parallax:
     snr: float
 
     def aberrations(self, calibration: Calibration, near: Orientation | None = None) -> "Aberrations":
-        """In units. Of the two that fit, that with the detector turned by at most 90° against `near`; left out, against the scan."""
+        """In units. Of the two that fit, the one with the detector turned by at most 90° against `near`, or else the scan."""
         transposed = bool(np.linalg.det(self.steps_per_px) < 0)
         turn, stretch = polar(self.steps_per_px @ (np.eye(2)[::-1] if transposed else np.eye(2)))
         angle, sign = float(np.rad2deg(np.arctan2(turn[1, 0], turn[0, 0]))), 1
@@ -54,7 +55,7 @@ class Parallax:
 
 @dataclass(frozen=True)
 class Aberrations:
-    """`defocus_nm` (underfocus is positive), `astigmatism_nm` (half the distance of the two foci), `orientation` of the detector."""
+    """`defocus_nm` (underfocus is positive), `astigmatism_nm` (half of how far the two foci are apart), `orientation`."""
 
     defocus_nm: float
     astigmatism_nm: float
@@ -83,26 +84,31 @@ def reconstruct_parallax(
 ) -> ParallaxImage:
     """Defocus, orientation, the aligned bright field and the phase, from the counted scan alone.
 
-    `disk` is centre (ky, kx) and radius of the direct beam, px; left out, it is estimated. `near` chooses the sign of the defocus, and
-    so of the phase: see `Parallax.aberrations`. Errors: those of `estimate_parallax`.
+    `disk` is centre (ky, kx) and radius of the direct beam, px; left out, it is estimated. `near` chooses the sign of the
+    defocus, and so of the phase: see `Parallax.aberrations`. Errors: those of `estimate_parallax`.
     """
     centre, radius_px = disk or estimate_disk(scan)
-    parallax = estimate_parallax(scan, centre, radius_px)
+    parallax = estimate_parallax(scan, calibration, centre, radius_px)
     aberrations = parallax.aberrations(calibration, near)
     image = align_bright_field(scan, parallax, centre, radius_px)
     phase = _phase(image, parallax, aberrations, calibration, radius_px * calibration.pixel_mrad)
     return ParallaxImage(parallax, aberrations, image, phase)
 
 
-def estimate_parallax(scan: CountedScan, centre: tuple[float, float], radius_px: float, across: int = 12) -> Parallax:
+def estimate_parallax(
+    scan: CountedScan, calibration: Calibration, centre: tuple[float, float], radius_px: float, across: int = 12
+) -> Parallax:
     """How the images of the bright-field pixels are moved against each other.
 
     Pixels within the radius around the centre (ky, kx) are joined to square groups, of which `across` fit across the disk; as many
     complex images of the scan are held as there are groups. Raises DataError where the images share nothing.
+
+    Of the image of a pixel only those frequencies q are used whose both diffracted waves, at k + q and k - q, pass the aperture
+    wherever q points: |k| + |q| <= radius. With one of them cut off an image is not only moved, which would feign more defocus.
     """
     half = np.random.default_rng(0).random(scan.events) < 0.5  # one half finds, the other judges: their noise is independent
-    one, side = _shared_spectra(scan.select(half), centre, radius_px, across)
-    other, _ = _shared_spectra(scan.select(~half), centre, radius_px, across)
+    one, side = _shared_spectra(scan.select(half), calibration, centre, radius_px, across)
+    other, _ = _shared_spectra(scan.select(~half), calibration, centre, radius_px, across)
     found = _improved(_first_guess(one), one)
     correlation = np.fft.ifft2(sum(_moved(wave, found @ np.array(pair)) for pair, wave in other.items())).real
     fade = _fade(scan.scan_shape)
@@ -113,14 +119,14 @@ def estimate_parallax(scan: CountedScan, centre: tuple[float, float], radius_px:
             f"The images of the bright-field pixels have nothing in common (SNR {snr:.1f}, needed {LEAST_SNR:g}). Check centre and "
             "radius of the disk; a specimen in focus, or too few electrons, shows no parallax."
         )
-    shared, _ = _shared_spectra(scan, centre, radius_px, across)
+    shared, _ = _shared_spectra(scan, calibration, centre, radius_px, across)
     return Parallax(_improved(found, shared) / side, snr)
 
 
 def align_bright_field(
     scan: CountedScan, parallax: Parallax, centre: tuple[float, float], radius_px: float, across: int = 24
 ) -> Floats:
-    """The images of the bright-field pixels, in groups as above, each moved back and added: (sy, sx), relative to the mean, which is 0.
+    """The images of groups of bright-field pixels, each moved back and added: (sy, sx), relative to the mean, which is 0.
 
     What leaves the scan on one side comes in on the other: the border is wrong by as far as images are moved.
     """
@@ -146,7 +152,7 @@ def estimate_disk(scan: CountedScan) -> tuple[tuple[float, float], float]:
 def _tilted_images(
     scan: CountedScan, centre: tuple[float, float], radius_px: float, across: int
 ) -> tuple[NDArray[np.float32], int, Floats]:
-    """Of each group of pixels the image (gy, gx, sy, sx), 0 where it is not wholly in the disk; its side, and the middle of the first."""
+    """The image of each group of pixels, (gy, gx, sy, sx), 0 of one not wholly in the disk; its side; the first one's middle."""
     if not (radius_px >= 2 and across >= 4):
         raise ParameterError(
             f"radius_px, across: found {radius_px:g} and {across}; needed a radius of 2 px or more, 4 groups or more."
@@ -167,19 +173,22 @@ def _tilted_images(
 
 
 def _shared_spectra(
-    scan: CountedScan, centre: tuple[float, float], radius_px: float, across: int
+    scan: CountedScan, calibration: Calibration, centre: tuple[float, float], radius_px: float, across: int
 ) -> tuple[dict[tuple[int, int], Waves], int]:
-    """The cross spectra of groups that lie (y, x) apart, y >= 0, added up for each (y, x); and the side of a group. Borders are faded
-    out."""
-    images, side, _ = _tilted_images(scan, centre, radius_px, across)
+    """The cross spectra of groups that lie (y, x) apart, y >= 0, added up for each (y, x); and the side of a group."""
+    images, side, middle = _tilted_images(scan, centre, radius_px, across)
     waves: Waves = scipy.fft.fft2((images - images.mean((2, 3), keepdims=True)) * _fade(scan.scan_shape))
+    px_per_q = calibration.wavelength_nm / calibration.step_nm / (calibration.pixel_mrad / 1000)
+    q_px = px_per_q * np.hypot(np.fft.fftfreq(scan.scan_shape[0])[:, None], np.fft.fftfreq(scan.scan_shape[1]))
+    for y, x in np.ndindex(waves.shape[:2]):
+        waves[y, x] *= q_px <= radius_px - np.hypot(*(np.array([y, x]) * side + middle - centre))
     reach = len(waves) // 2
     apart = [(y, x) for y in range(reach + 1) for x in range(-reach, reach + 1) if (y > 0 or x > 0) and np.hypot(y, x) <= reach]
     return {pair: _shared(waves, *pair) for pair in apart}, side
 
 
 def _fade(scan_shape: tuple[int, int]) -> NDArray[np.float32]:
-    return np.outer(*(tukey(n + 2, 0.25)[1:-1] for n in scan_shape)).astype(np.float32)
+    return np.asarray(np.outer(*(tukey(n + 2, 0.25)[1:-1] for n in scan_shape)), np.float32)
 
 
 def _shared(waves: Waves, y: int, x: int) -> Waves:
@@ -191,7 +200,7 @@ def _shared(waves: Waves, y: int, x: int) -> Waves:
 
 
 def _first_guess(shared: dict[tuple[int, int], Waves]) -> Floats:
-    """M, steps per group, without astigmatism: the best of all that move the image of the disk's border by up to a quarter of the scan."""
+    """M, steps per group, without astigmatism: the best of all that move no image by more than a quarter of the scan."""
     apart = np.array(list(shared), np.float64)
     correlations = np.stack([scipy.fft.ifft2(wave).real for wave in shared.values()])
     shape, reach = np.array(correlations.shape[1:]), float(np.hypot(*apart.T).max())
@@ -240,8 +249,11 @@ def _phase(
     semiangle_mrad: float,
     noise: float = 0.05,
 ) -> Floats:
-    """The phase whose bright field is this: divided by the transfer of a weak phase, 2 sin χ(q) times the overlap of the aperture with
-    itself, where that is well above `noise` (Wiener). χ(q) = -π λ q·D q, with the foci D along the scan's axes."""
+    """The weak phase whose bright field is this, by a Wiener filter for signals of `noise`.
+
+    Its transfer is 2 sin χ(q) times the overlap of the aperture with itself; χ(q) = -π λ q·D q with the foci D along the scan's
+    axes.
+    """
     foci = parallax.steps_per_px @ aberrations.orientation.matrix.T * calibration.step_nm / (calibration.pixel_mrad / 1000)
     q = np.stack(np.meshgrid(*(np.fft.fftfreq(n, calibration.step_nm) for n in image.shape), indexing="ij"), -1)
     chi = -np.pi * calibration.wavelength_nm * np.einsum("yxi,ij,yxj->yx", q, foci, q)

@@ -5,15 +5,16 @@ probe, whatever its focus (Waddell and Chapman 1979; Müller et al. 2014). The d
 
     vector along the scan's axes = R(rotation) · T · vector along the detector's axes
 
-T swaps ky and kx if the detector is `transposed` (seen from its back), else nothing; R turns +y towards +x. What of this data tell:
+T swaps ky and kx if the detector is `transposed` (seen from its back), else nothing; R turns +y towards +x. What data tell of it:
 
 - A gradient has no curl. The pair of handedness and rotation that leaves the least is taken. The least curl over all rotations has
   a closed form, so nothing is searched. A specimen that changes along one direction alone has none either way: `curl` and
   `curl_otherwise` are then alike, and the handedness is unknown.
 - A turn by 180° changes the sign of the phase and leaves no curl either. Atoms attract electrons: what stands out from its
-  surroundings is taken for bright, where the deflection converges (`convergence` > 0). This fails for holes in a film, and says nothing
-  (`convergence` near 0) where bright and dark are alike, as in one sine wave.
-- A steady drift of the beam over the scan (descan) is a plane of deflections, and so is a parabola of phase: they cannot be told apart.
+  surroundings is taken for bright, where the deflection converges (`convergence` > 0). This fails for holes in a film, and says
+  nothing (`convergence` near 0) where bright and dark are alike, as in one sine wave.
+- A steady drift of the beam over the scan (descan) is a plane of deflections, and so is a parabola of phase: they cannot be told
+  apart.
 """
 
 from dataclasses import dataclass
@@ -25,14 +26,16 @@ from emkit.count.virtual import centre_of_mass
 from emkit.model import Calibration, CountedScan
 
 Floats = NDArray[np.float64]
+SMOOTHING = 1.5  # scan steps: noise has as much curl as gradient, and most of it at single positions
 
 
 @dataclass(frozen=True)
 class Orientation:
     """How the detector lies to the scan: `rotation_deg`, -180 to 180, and whether it is `transposed`.
 
-    `curl` is the part of the slopes of the deflection that this leaves as curl, 0 to 1, and `curl_otherwise` the least that the other
-    handedness leaves: 0 and 0.5 for a clear specimen, 0.5 and 0.5 for noise. `convergence` is what the sign was decided by, -1 to 1.
+    `curl` is the part of the slopes of the deflection that this leaves as curl, 0 to 1, and `curl_otherwise` the least that the
+    other handedness leaves: 0 and 0.5 for a clear specimen, 0.5 and 0.5 for noise. `convergence` is what the sign was decided by,
+    -1 to 1.
     """
 
     rotation_deg: float = 0.0
@@ -60,8 +63,8 @@ class Orientation:
 
 @dataclass(frozen=True)
 class PhaseContrast:
-    """`shift` (sy, sx, 2): the deflection of the beam from its mean along the scan's axes, px; `phase` (sy, sx): its integral, in px
-    times scan steps, mean 0; `orientation`: of the detector."""
+    """`shift` (sy, sx, 2): the deflection of the beam from its mean along the scan's axes, px; `phase` (sy, sx): its integral, in
+    px times scan steps, mean 0; `orientation`: of the detector."""
 
     shift: Floats
     phase: Floats
@@ -106,8 +109,9 @@ def estimate_orientation(shift: Floats) -> Orientation:
 def integrate(slope: Floats) -> Floats:
     """The surface, (sy, sx), whose slopes per step are (sy, sx, 2), by least squares; mean 0.
 
-    By Fourier transform with mirrored borders: exact, to rounding, for sums of cosines that are level at the borders (the basis of the
-    discrete cosine transform), of which every surface is one at its positions. Any curl is left out (Frankot and Chellappa 1988).
+    By Fourier transform with mirrored borders: exact, to rounding, for sums of cosines that are level at the borders (the basis
+    of the discrete cosine transform), of which every surface is one at its positions. Any curl is left out (Frankot and Chellappa
+    1988).
 
     >>> y = np.pi * (np.arange(8) + 0.5)[:, None] / 8 + np.zeros(5)
     >>> slope = np.stack([-np.sin(y) * np.pi / 8, 0 * y], -1)
@@ -131,29 +135,28 @@ def rotation(angle_deg: float) -> Floats:
     return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
-def _parts(shift: Floats) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
-    """What of the deflection is a gradient and what is curl, at each frequency: along it and across. Borders are faded out."""
-    fade = np.outer(*(np.hanning(n + 2)[1:-1] for n in shift.shape[:2]))[..., None]
-    waves = np.fft.fft2((shift - np.average(shift, (0, 1), fade + 0 * shift)) * fade, axes=(0, 1))
-    ky, kx = np.fft.fftfreq(shift.shape[0])[:, None], np.fft.fftfreq(shift.shape[1])
-    length = np.hypot(ky, kx)
-    length[0, 0] = np.inf
-    return (ky * waves[..., 0] + kx * waves[..., 1]) / length, (ky * waves[..., 1] - kx * waves[..., 0]) / length
+def _slopes(shift: Floats) -> tuple[Floats, Floats]:
+    """Divergence and curl, smoothed, without their means: those belong to a plane of deflections."""
+    from scipy.ndimage import gaussian_filter
+
+    smooth = gaussian_filter(shift, (SMOOTHING, SMOOTHING, 0))
+    (yy, yx), (xy, xx) = (np.gradient(smooth[..., axis]) for axis in (0, 1))
+    divergence, curl = yy + xx, xy - yx
+    return divergence - divergence.mean(), curl - curl.mean()
 
 
 def _least_curl(shift: Floats) -> tuple[float, float]:
-    """The turn in degrees, -90 to 90, after which least of the deflection is curl, and how much, 0 to 1.
+    """The turn in degrees, -90 to 90, after which least of the slopes is curl, and how much, 0 to 1.
 
-    Turned by θ the curl is cos θ · curl + sin θ · gradient, and its power (a + b)/2 + (a - b)/2 · cos 2θ + m · sin 2θ.
+    Turned by θ the curl is cos θ · curl + sin θ · divergence, and its mean square (a + b)/2 + (a - b)/2 · cos 2θ + m · sin 2θ.
     """
-    gradient, curl = _parts(shift)
-    a, b, m = (np.abs(curl) ** 2).sum(), (np.abs(gradient) ** 2).sum(), (curl * gradient.conj()).real.sum()
+    divergence, curl = _slopes(shift)
+    a, b, m = (curl**2).mean(), (divergence**2).mean(), (curl * divergence).mean()
     least = (a + b) / 2 - np.hypot((a - b) / 2, m)
     return float(np.rad2deg(np.arctan2(-m, (b - a) / 2)) / 2), float(least / (a + b)) if a + b > 0 else 0.5
 
 
 def _convergence(shift: Floats) -> float:
-    """Whether the deflection converges, on average, where its integral stands out; in the units of a correlation."""
-    weight = integrate(shift) ** 2
-    divergence = np.gradient(shift[..., 0], axis=0) + np.gradient(shift[..., 1], axis=1)
+    """Whether the deflection converges, on average, where its integral stands out: a correlation, -1 to 1."""
+    weight, divergence = integrate(shift) ** 2, _slopes(shift)[0]
     return float(-np.corrcoef(weight.ravel(), divergence.ravel())[0, 1]) if weight.std() and divergence.std() else 0.0

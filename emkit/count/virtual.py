@@ -59,11 +59,11 @@ def centre_of_mass(scan: CountedScan, mask: NDArray[np.bool_] | None = None) -> 
 
 
 def radial_profile(scan: CountedScan, centre: tuple[float, float] | Floats | None = None) -> Floats:
-    """Electrons by distance from the centre, (sy, sx, r): bin r holds those from r to below r + 1 px. Every electron is in one bin.
+    """Electrons by distance from the centre, (sy, sx, r): bin r holds those from r to below r + 1 px, as far as a corner is away.
 
     The centre is one place (ky, kx), or one for each position, (sy, sx, 2), as `centre_of_mass` returns it: where it is NaN the
-    position has no electrons. Left out, it is `estimate_centre(scan)`. That of the whole scan is `radial_profile(scan).sum((0, 1))`;
-    for electrons per pixel divide by `ring_pixels`.
+    position has no electrons. Left out, it is `estimate_centre(scan)`. That of the whole scan is `radial_profile(scan).sum((0,
+    1))`; for electrons per pixel divide by `ring_pixels`.
     """
     centres = np.asarray(estimate_centre(scan) if centre is None else centre, np.float64)
     if centres.shape not in ((2,), (*scan.scan_shape, 2)):
@@ -75,8 +75,9 @@ def radial_profile(scan: CountedScan, centre: tuple[float, float] | Floats | Non
         y, x = np.divmod(scan.indices, scan.frame_shape[1])
         middle = centres.reshape(-1, 2)[position]
         radius = np.hypot(y - middle[:, 0], x - middle[:, 1]).astype(np.int64)
-    count = int(_distance(scan.frame_shape, _middle(scan)).max()) + 1
-    count = max(count, int(radius.max()) + 1 if radius.size else 0)
+    corners = np.stack(np.meshgrid((0, scan.frame_shape[0] - 1), (0, scan.frame_shape[1] - 1)), -1).reshape(-1, 2)
+    furthest = np.hypot(*np.moveaxis(corners - centres.reshape(-1, 1, 2), -1, 0))
+    count = int(np.max(furthest, where=np.isfinite(furthest), initial=0)) + 1
     size = scan.scan_shape[0] * scan.scan_shape[1] * count
     return np.bincount(position * count + radius, minlength=size).reshape(*scan.scan_shape, count).astype(np.float64)
 

@@ -4,8 +4,8 @@ The specimen only delays the wave: it is a phase φ(r), Gaussian blobs as of ato
 
     ψ(r) = ∫ A(k) exp(-iχ(k)) exp(2πi k·r) dk,    χ(k) = -π λ Δf k²,
 
-underfocus Δf > 0, and a frame is |F[ψ(r - p) exp(iφ(r))]|² at the scan position p, of which electrons are drawn (Poisson). Frames lie
-along the axes of the specimen; the scan lies to them as `orientation` of the detector says.
+underfocus Δf > 0, and a frame is |F[ψ(r - p) exp(iφ(r))]|² at the scan position p, of which electrons are drawn (Poisson). Frames
+lie along the axes of the specimen; the scan lies to them as `orientation` of the detector says.
 """
 
 from dataclasses import dataclass, field
@@ -43,8 +43,8 @@ class PhasePhantom:
         widest, window = 2 * abs(self.defocus_nm) * self.semiangle_mrad / 1000, self.frame_px * self._pixel_nm
         if widest > window / 2 or self.radius_px > self.frame_px / 2 - 2:
             raise ParameterError(
-                f"PhasePhantom: a probe {widest:.2f} nm wide and a disk of {self.radius_px:g} px radius; needed: at most half of a window "
-                f"of {window:.2f} nm, and a disk within {self.frame_px} px. Take less defocus, or more and finer pixels of the detector."
+                f"PhasePhantom: a probe {widest:.2f} nm wide and a disk of {self.radius_px:g} px radius; needed: at most half of a "
+                f"window of {window:.2f} nm, and a disk within {self.frame_px} px. Take less defocus, or more and finer pixels."
             )
 
     @property

@@ -16,12 +16,10 @@ from emkit.count import (
     centre_of_mass,
     correct_rows,
     count_frames,
-    differential_phase_contrast,
     disk,
     estimate_centre,
     estimate_coincidence,
     estimate_thresholds,
-    integrate,
     locate_electrons,
     radial_profile,
     virtual_image,
@@ -152,26 +150,3 @@ def test_virtual_detectors_see_what_a_mask_sees() -> None:
     assert disk((64, 80), (32, 40), 1).sum() == 5
     with pytest.raises(ParameterError, match="inner < outer"):
         annulus((64, 80), (32, 40), 5, 5)
-
-
-def test_a_phase_is_integrated_from_its_slopes() -> None:
-    y, x = np.mgrid[:40, :50] / 10
-    phase = np.sin(y) * np.cos(1.3 * x)
-    found = integrate(np.stack(np.gradient(phase), -1))
-    assert np.abs(found - phase + phase.mean()).max() < 0.1
-
-
-def test_a_turned_detector_is_found() -> None:
-    random = np.random.default_rng(2)
-    y, x = np.mgrid[:12, :12] / 12 * 2 * np.pi
-    slope = np.stack(np.gradient(np.sin(y) * np.cos(x)), -1)
-    turn = np.deg2rad(20)
-    seen = np.stack([np.cos(turn) * slope[..., 0] + np.sin(turn) * slope[..., 1],
-                     -np.sin(turn) * slope[..., 0] + np.cos(turn) * slope[..., 1]], -1)  # fmt: skip
-    places = np.rint(32 + 30 * seen[:, :, None] + random.standard_normal((12, 12, 400, 2))).astype(int)
-    frames = np.zeros((12, 12, 64, 64), np.uint16)
-    for sy, sx in np.ndindex(12, 12):
-        at = np.unique(places[sy, sx].clip(0, 63) // 2 * 2, axis=0)
-        frames[sy, sx, at[:, 0], at[:, 1]] = 50
-    found = differential_phase_contrast(count_frames(frames, Thresholds(10, 100)))
-    assert found.rotation_deg == pytest.approx(20, abs=6)
