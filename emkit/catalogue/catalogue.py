@@ -8,6 +8,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from emkit.catalogue.aside import Aside, read_aside, write_aside
@@ -163,7 +164,7 @@ class Catalogue:
         folder = self.root / HOME
         try:
             folder.mkdir(exist_ok=True)
-            file = folder / f"{what}-{time.time_ns()}.toml"
+            file = folder / f"{what}-{datetime.now():%Y%m%dT%H%M%S.%f}.toml"
             file.write_text(recipe, encoding="utf-8")
         except OSError as error:
             raise PathError(

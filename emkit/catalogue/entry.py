@@ -52,6 +52,20 @@ class Entry:
         return all(word.casefold() in everything for word in words)
 
 
+def size_in_words(size: int) -> str:
+    """Bytes as people say them.
+
+    >>> [size_in_words(n) for n in (830, 10_617_856, 43_486_543_872)]
+    ['0.8 kB', '10.6 MB', '43 GB']
+    """
+    unit, name = next(
+        (unit, name)
+        for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
+        if size >= unit or unit == 10**3
+    )
+    return f"{size / unit:.0f} {name}" if size >= 20 * unit else f"{size / unit:.1f} {name}"
+
+
 def entry_of(name: str, things: list[Thing], aside: Aside, progress: Progress | None, now_s: float) -> Entry:
     """From what was found of a scan, what people say of it, and the run that counts it."""
     raw = next((thing for thing in things if thing.kind == "raw"), None)
@@ -97,7 +111,7 @@ def _state(main: Thing, stream: Thing | None, progress: Progress | None, now_s: 
         told = f"{stream.told}; the stream stopped before it was joined" if still else stream.told
         return (State.INCOMPLETE if still else State.STREAMING), told.removeprefix("; ")
     if not main.whole:
-        return State.INCOMPLETE, main.told
+        return State.INCOMPLETE, "; ".join(filter(None, [main.told, progress.told if progress and main.kind == "raw" else ""]))
     if main.kind != "raw":
         return State.DONE, main.told
     return (State.INCOMPLETE, progress.told) if progress else (State.RAW, main.told)

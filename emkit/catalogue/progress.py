@@ -49,23 +49,19 @@ def _begun_here(root: Path, scan: str, folder: Path, store: Store) -> Progress |
         return None
     if said["state"] in (State.QUEUED, State.STARTING, State.RUNNING):
         waits = said["message"] if said["state"] == State.QUEUED else "waits for its turn"
-        return Progress(True, waits or "waits for its turn", 0.0, run.id) if not _is_through(root, scan) else None
+        return Progress(True, waits or "waits for its turn", 0.0, run.id) if not (root / f"{scan}{COUNTED_NAME}").exists() else None
     if said["state"] == State.DONE:
         store.forget_run(scan)
         return None
-    why = _why(run, scan) or str(said["message"]).partition("\n")[0] or str(said["state"])
+    why = _why(run, root / f"{scan}{COUNTED_NAME}") or str(said["message"]).partition("\n")[0] or str(said["state"])
     return Progress(False, f"not counted: {why}", run=run.id)
 
 
-def _is_through(root: Path, scan: str) -> bool:
-    return (root / f"{scan}{COUNTED_NAME}").exists()
-
-
-def _why(run: RunFolder, scan: str) -> str:
-    """What is said of this scan in the report of a run of several."""
+def _why(run: RunFolder, out: Path) -> str:
+    """What is said of this output in the report of a run of several."""
     try:
         parts = json.loads((run.path / RESULT).read_text())
-        return next((str(one["error"]) for one in parts if one["part"] == scan and one["error"]), "")
+        return next((str(one["error"]) for one in parts if one["out"] == str(out) and one["error"]), "")
     except BROKEN:
         return ""
 

@@ -1,5 +1,6 @@
 """Recipes over scans of the catalogue: each counted, and a series of them measured."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ def recipe_over(root: Path, entries: Sequence[Entry], series: Path | None) -> st
     """
     import tomli_w
 
-    steps = [_count(root, entry) for entry in entries if not entry.counted]
+    labels = {entry.name: f"{k}-{re.sub(r'[^A-Za-z0-9_-]', '-', entry.name)}" for k, entry in enumerate(entries, 1)}
+    steps = [_count(root, entry, labels[entry.name]) for entry in entries if not entry.counted]
     if series:
         if len(entries) < 2:
             raise ParameterError(f"series: found {len(entries)} scans, needed 2 or more to compare.")
-        told = [entry for entry in sorted(entries, key=lambda entry: entry.at)]
-        scans = [str(root / entry.counted[0]) if entry.counted else f"@{entry.name}" for entry in told]
+        told = sorted(entries, key=lambda entry: entry.at)
+        scans = [str(root / entry.counted[0]) if entry.counted else f"@{labels[entry.name]}" for entry in told]
         times = [round(entry.at - told[0].at, 3) for entry in told]
         arguments: dict[str, Any] = {"scans": scans, "at_s": times, "out": str(series)}
         steps.append({"name": "series", "step": "measure_series", "arguments": arguments})
@@ -30,8 +32,8 @@ def recipe_over(root: Path, entries: Sequence[Entry], series: Path | None) -> st
     return tomli_w.dumps({"step": steps})
 
 
-def _count(root: Path, entry: Entry) -> dict[str, Any]:
+def _count(root: Path, entry: Entry, label: str) -> dict[str, Any]:
     if entry.raw is None:
         raise ParameterError(f"{entry.name}: there are no raw frames to count.")
     arguments = {"source": str(root / entry.raw), "out": str(root / f"{entry.name}{COUNTED_NAME}")}
-    return {"name": entry.name, "step": "count_scan", "arguments": arguments}
+    return {"name": label, "step": "count_scan", "arguments": arguments}

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emkit.catalogue.aside import Aside, RemovedRaw, when
+from emkit.catalogue.entry import size_in_words
 from emkit.catalogue.jail import check_inside
 from emkit.catalogue.things import Thing
 from emkit.errors import EmkitError, PathError
 from emkit.io.counted import counted_header, read_counted
 from emkit.io.sectors import SectorsHeader, sectors_header
 from emkit.records import record_of
-from emkit.run.plan import in_words
 from emkit.runs import verify
 
 
@@ -32,7 +32,9 @@ class Removal:
     @property
     def question(self) -> str:
         """For the person who is to say yes."""
-        what = f"Delete the {len(self.files)} raw files of {self.name}, {in_words(self.size_bytes)}? They cannot be brought back."
+        what = (
+            f"Delete the {len(self.files)} raw files of {self.name}, {size_in_words(self.size_bytes)}? They cannot be brought back."
+        )
         if self.why_not:
             return f"{what}\n{self.why_not} To delete them all the same, type the name: {self.name}"
         return f"{what}\n{self.kept}"
