@@ -41,6 +41,7 @@ def free(before: dict[int, tuple[float, float]]) -> Free:
         memory_up_mb=int(kilobytes["MemTotal"]) // 1024,
         asked_at=time.time(),
         default=True,
+        shared=True,
         rooms=(Room("", cores, memory_mb, 0),),
     )
 

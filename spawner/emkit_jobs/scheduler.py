@@ -97,6 +97,7 @@ class Free:
     runtime_s: float | None = None  # of jobs that name none; None: no limit
     longest_s: float | None = None  # that a job may name; None: no limit
     default: bool = False  # the partition of jobs that name none
+    shared: bool = False  # jobs take from each other there, and none waits
     rooms: tuple[Room, ...] = field(default=(), repr=False)  # the nodes that still have a free core
 
     def shown(self) -> dict[str, int | float | bool]:

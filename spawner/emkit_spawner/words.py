@@ -84,7 +84,8 @@ def free(room: Free | None, shape: Resources, now: float) -> str:
         parts.append(f"up to {gigabytes(room.memory_mb)} GB on one" if room.nodes_up > 1 else f"{gigabytes(room.memory_mb)} GB")
     age_s = now - room.asked_at
     age = f" ({span(age_s)} ago)" if age_s > OLD_S else ""
-    return ("" if fits(room, shape) else "No room for this now. ") + f"Free: {', '.join(parts)}{age}."
+    full = "" if fits(room, shape) else "Busy: it will share the cores. " if room.shared else "No room for this now. "
+    return f"{full}Free: {', '.join(parts)}{age}."
 
 
 def fits(room: Free | None, shape: Resources) -> bool:
