@@ -85,7 +85,7 @@ def test_the_machine_itself_is_a_partition(tmp_path: Path) -> None:
     [
         (free(), "Free: 5 of 12 cores, 1 of 2 GPUs, 2 of 3 whole nodes, up to 4 GB on one."),
         (free(nodes_up=1, nodes=0, rooms=()), "No room for this now. Free: 5 of 12 cores, 1 of 2 GPUs, 4 GB."),
-        (free(nodes_up=1, nodes=0, rooms=(), shared=True), "Busy: it will share the cores. Free: 5 of 12 cores, 1 of 2 GPUs, 4 GB."),
+        (free(nodes_up=1, rooms=(), shared=True), "Busy: it will share the cores. Free: 5 of 12 cores, 1 of 2 GPUs, 4 GB."),
         (free(asked_at=NOW - 600), "Free: 5 of 12 cores, 1 of 2 GPUs, 2 of 3 whole nodes, up to 4 GB on one (10 min ago)."),
         (free(nodes_up=0), "Closed at the moment."),
         (None, "What is free is not known just now."),
