@@ -16,6 +16,7 @@ from emkit.count.parallax import (
 from emkit.count.phase import (
     Orientation,
     PhaseContrast,
+    contrast_of,
     differential_phase_contrast,
     estimate_orientation,
     integrate,
@@ -24,6 +25,7 @@ from emkit.count.reference import Reference, build_gain, build_reference, correc
 from emkit.count.thresholds import EstimatedThresholds, check_thresholds, estimate_thresholds
 from emkit.count.virtual import (
     annulus,
+    centre_of,
     centre_of_mass,
     disk,
     estimate_centre,
@@ -51,10 +53,12 @@ __all__ = [
     "annulus",
     "build_gain",
     "build_reference",
+    "centre_of",
     "centre_of_mass",
     "check_reference",
     "check_thresholds",
     "coincidence_of",
+    "contrast_of",
     "correct_rows",
     "count_frames",
     "differential_phase_contrast",

@@ -83,7 +83,11 @@ def differential_phase_contrast(
 
     The orientation of the detector is estimated if it is not given. Positions without an electron count as not deflected.
     """
-    com = centre_of_mass(scan, mask)
+    return contrast_of(centre_of_mass(scan, mask), orientation)
+
+
+def contrast_of(com: Floats, orientation: Orientation | None = None) -> PhaseContrast:
+    """The same from centres of mass, (sy, sx, 2): all that the phase needs of a scan."""
     seen = np.isfinite(com[..., 0])
     shift = np.nan_to_num(com - (com[seen].mean(axis=0) if seen.any() else 0))
     orientation = orientation or estimate_orientation(shift)

@@ -3,6 +3,8 @@
 Axis order is (sy, sx, ky, kx); a place on the detector is (ky, kx), px. Everything is linear in the events: no frame is made dense.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,12 +43,19 @@ def virtual_image(scan: CountedScan, mask: NDArray[np.bool_] | Floats) -> NDArra
 
 def estimate_centre(scan: CountedScan) -> tuple[float, float]:
     """The middle of the direct beam, (ky, kx): the centre of mass of the pixels above half of the brightest, smoothed."""
+    return centre_of(scan.sum("scan"))
+
+
+def centre_of(pattern: NDArray[Any]) -> tuple[float, float]:
+    """The same from the sum of all frames, (ky, kx); its middle where nothing was hit."""
     from scipy.ndimage import gaussian_filter
 
-    image = gaussian_filter(scan.sum("scan").astype(np.float64), max(1.0, min(scan.frame_shape) / 100))
+    image = gaussian_filter(pattern.astype(np.float64), max(1.0, min(pattern.shape) / 100))
     y, x = np.nonzero(image >= image.max() / 2)
     weights = image[y, x]
-    return (float(np.average(y, weights=weights)), float(np.average(x, weights=weights))) if weights.sum() else _middle(scan)
+    if not weights.sum():
+        return (pattern.shape[0] - 1) / 2, (pattern.shape[1] - 1) / 2
+    return float(np.average(y, weights=weights)), float(np.average(x, weights=weights))
 
 
 def centre_of_mass(scan: CountedScan, mask: NDArray[np.bool_] | None = None) -> Floats:
@@ -94,7 +103,3 @@ def ring_pixels(frame_shape: tuple[int, int], centre: tuple[float, float], bins:
 def _distance(frame_shape: tuple[int, int], centre: tuple[float, float]) -> Floats:
     y, x = np.ogrid[: frame_shape[0], : frame_shape[1]]
     return np.asarray(np.hypot(y - centre[0], x - centre[1]))
-
-
-def _middle(scan: CountedScan) -> tuple[float, float]:
-    return (scan.frame_shape[0] - 1) / 2, (scan.frame_shape[1] - 1) / 2

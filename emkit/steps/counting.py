@@ -24,6 +24,7 @@ from emkit.errors import DataError, ParameterError
 from emkit.io import counted_zarr
 from emkit.io.counted import iter_counted
 from emkit.io.counted_parts import EVENTS, Piece, batches, events_of, join_events, join_frames, write_part
+from emkit.io.references import read_reference
 from emkit.io.sectors import RawScan, open_sectors
 from emkit.model import CountedHeader
 from emkit.params import Reads, Unit, Writes
@@ -215,12 +216,8 @@ def read_dark(file: Path | None, frame_shape: tuple[int, int]) -> NDArray[np.flo
     another shape."""
     if file is None:
         return None
-    try:
-        found = np.load(file, allow_pickle=False)
-    except (OSError, ValueError) as wrong:
-        raise DataError(f"dark: {file} cannot be read as .npy ({wrong}).") from None
-    check_reference(f"dark: {file}", found, frame_shape)
-    return np.asarray(found)
+    check_reference(f"dark: {file}", found := read_reference("dark", file), frame_shape)
+    return found
 
 
 def _plan(raw: RawScan, samples: int) -> Plan:
