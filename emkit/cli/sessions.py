@@ -49,6 +49,18 @@ def add(words: Any) -> None:
     _folder(stop)
     stop.set_defaults(run=stopping)
 
+    phantom = words.add_parser("phantom", help="stream a phantom to a session, to try it")
+    _folder(phantom)
+    phantom.add_argument(
+        "--scan-shape", type=int, nargs=2, default=(48, 48), metavar=("SY", "SX"), help="positions (default: 48 48)"
+    )
+    phantom.add_argument("--scan", default="", metavar="NAME", help="what it is called (default: the time)")
+    phantom.add_argument("--rate", type=float, metavar="N", help="frames per second (default: as fast as it goes)")
+    phantom.add_argument(
+        "--lost", type=float, default=0.0, metavar="PART", help="of sectors of frames that never come (default: 0)"
+    )
+    phantom.set_defaults(run=trying)
+
     watch = words.add_parser("watch", help="show how far the newest scan is")
     watch.add_argument("where", metavar="FOLDER|ADDRESS", help="of a session, or of an aggregator")
     watch.add_argument("--scan", metavar="NAME", help="this scan")
@@ -145,6 +157,18 @@ def stopping(given: argparse.Namespace) -> int:
     while (said := session.said()).state in LIVING:
         time.sleep(0.2)
     print(said)
+    return 0
+
+
+def trying(given: argparse.Namespace) -> int:
+    from emkit.errors import StreamError
+    from emkit.stream.trying import send_phantom
+
+    senders = send_phantom(given.folder, tuple(given.scan_shape), given.scan, given.rate, given.lost)
+    for process in senders:
+        process.join()
+    if any(process.exitcode for process in senders):
+        raise StreamError("a sector was not sent; above it said why.")
     return 0
 
 

@@ -37,6 +37,7 @@ class Driver:
     crew: Crew
     said: Said
     began: float = field(default_factory=time.monotonic)
+    began_at: float = field(default_factory=time.time)
     again: int = 0  # how often the aggregator or the finaliser was begun anew
 
     @classmethod
@@ -97,12 +98,11 @@ class Driver:
             ready_s=self.said.ready_s or time.monotonic() - self.began,
             message="" if live.told.receivers >= self.crew.wanted else self.crew.words(),
             live=str(live) if live.told.scan and not live.told.over else "",
-            report=self._report(live.told.scan) if live.told.over else self.said.report,
+            report=self._report() if live.told.over else self.said.report,
         )
 
-    def _report(self, scan: str | None) -> str:
-        found = newest_report(self.session.out / scan) if scan else None
-        return str(found) if found else ""
+    def _report(self) -> str:
+        return str(newest_report(self.session.out, self.began_at) or "")
 
     def tell(self, news: str) -> None:
         """What was lost: into the log, and beside the state."""
@@ -119,7 +119,7 @@ class Driver:
         self.crew.end()
         self.stream.close()
         left = [str(report) for report in finalise_left(self.session.out)]
-        self.say(state=state, message=message, receivers=0, live="", report="\n".join(left) or self.said.report)
+        self.say(state=state, message=message, receivers=0, live="", report="\n".join(left) or self._report())
 
 
 def _listen(place: Place) -> str:

@@ -96,10 +96,11 @@ def finalise(folder: Path, plan: Plan, how: How, totals: Totals | None = None) -
     return report, Tally.of(masks, scan, how.disk).only(masks > 0).packed()
 
 
-def newest_report(folder: Path) -> StreamReport | None:
-    """Of a scan's folder; None where nothing was joined there."""
-    found = sorted(folder.glob(REPORT.replace(".", "*.")), key=lambda path: path.stat().st_mtime)
-    return StreamReport.read(found[-1]) if found else None
+def newest_report(out: Path, since: float) -> StreamReport | None:
+    """Of the scans below a folder; None where none was joined since then (POSIX seconds)."""
+    found = [(path.stat().st_mtime, path) for path in out.glob("*/" + REPORT.replace(".", "*."))]
+    at, path = max(found, default=(since, None))
+    return StreamReport.read(path) if path and at >= since else None
 
 
 def finalise_left(out: Path) -> list[StreamReport]:

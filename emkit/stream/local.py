@@ -106,7 +106,7 @@ def local_stream(folder: Path, how: How, receivers: int = 1, **given: Any) -> It
 
 def send_all(address: str, security: Security, source: Source, window: int, rate: float | None) -> None:
     """Send all sectors, a process each, until the scan is closed. StreamError where one of them fails."""
-    senders = [begin(_send, address, security, source, sector, window, rate) for sector in range(source.plan.sectors)]
+    senders = begin_senders(address, security, source, window, rate)
     try:
         for process in senders:
             process.join()
@@ -115,6 +115,11 @@ def send_all(address: str, security: Security, source: Source, window: int, rate
             process.kill()
     if failed := [k for k, process in enumerate(senders) if process.exitcode]:
         raise StreamError(f"sector {', '.join(map(str, failed))} was not sent; above it said why.")
+
+
+def begin_senders(address: str, security: Security, source: Source, window: int, rate: float | None) -> list[BaseProcess]:
+    """A process for each sector."""
+    return [begin(_send, address, security, source, sector, window, rate) for sector in range(source.plan.sectors)]
 
 
 def receive_all(

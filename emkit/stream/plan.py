@@ -18,7 +18,7 @@ Sector = Annotated[int, Interval(ge=0, le=7)]
 
 
 class Record(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, ser_json_inf_nan="constants")
 
 
 class Plan(Record):

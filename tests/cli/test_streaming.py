@@ -59,7 +59,9 @@ def test_every_part_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     [
         (["watch", "tcp://127.0.0.1:1"], "needed: --keys FOLDER, or on the loopback --clear"),
         (["watch", "tcp://node:1", "--clear"], "is not on this machine's loopback"),
-        (["watch", "nonsense", "--clear"], "is not on this machine's loopback"),
+        (["watch", "nonsense"], "nonsense has no streaming session. Start one"),
+        (["stop", "nonsense"], "nonsense has no streaming session that runs"),
+        (["phantom", "nonsense"], "nonsense has no streaming session that runs"),
         (["aggregate", "tcp://127.0.0.1:0", "--background", "9", "--xray", "3", "--clear"], "0 <= background < xray"),
         (["receive", "tcp://127.0.0.1:1", "--out", "x", "--dark", "none.npy", "--clear"], "cannot be read as .npy"),
         (["send", ".", "tcp://127.0.0.1:1", "--clear"], "holds no raw frames"),
