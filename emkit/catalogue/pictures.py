@@ -37,7 +37,7 @@ def _counted(path: Path) -> NDArray[np.float64] | None:
     middle = header.scan_shape[0] // 2
     beam = estimate_centre(read_counted(path, (middle, middle + 1)))
     mask = disk(header.frame_shape, beam, min(header.frame_shape) / 4)
-    return np.concatenate([virtual_image(part, mask) for _, part in iter_counted(path)])
+    return np.concatenate([virtual_image(part, mask) for part in iter_counted(path)])
 
 
 def _raw(path: Path) -> NDArray[np.float64]:

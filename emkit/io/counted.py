@@ -42,6 +42,14 @@ def counted_header(path: Path) -> CountedHeader:
         return stored.header
 
 
+def counted_frames(path: Path) -> CountedScan:
+    """What a file tells of the frames of its scan: the scan, as if it had no electrons. In memory its positions alone."""
+    with _opened(path) as stored:
+        header, positions, nothing = stored.header, stored.positions(), np.zeros(0, np.uint32)
+        offsets = np.zeros(len(positions) + 1, np.int64)
+        return CountedScan(offsets, nothing, header.scan_shape, header.frame_shape, positions, stored.complete, header.thresholds)
+
+
 def read_counted(path: Path, lines: tuple[int, int] | None = None) -> CountedScan:
     """A counted scan, or its scan lines from the first to before the last, of which alone the events are read.
 
@@ -55,13 +63,13 @@ def read_counted(path: Path, lines: tuple[int, int] | None = None) -> CountedSca
         return _lines(stored, stored.positions(), first, last)
 
 
-def iter_counted(path: Path, events: int = PART) -> Iterator[tuple[int, CountedScan]]:
-    """All lines of a scan, some at once: the number of the first, and the scan of them, of about so many events."""
+def iter_counted(path: Path, events: int = PART, lines: int = 1) -> Iterator[CountedScan]:
+    """All lines of a scan in their order, some at once: scans of about so many events, and of a multiple of so many lines."""
     with _opened(path) as stored:
         (height, _), positions = stored.header.scan_shape, stored.positions()
-        step = max(1, height * events // max(1, stored.header.events))
+        step = lines * max(1, height * events // max(1, stored.header.events) // lines)
         for first in range(0, height, step):
-            yield first, _lines(stored, positions, first, min(first + step, height))
+            yield _lines(stored, positions, first, min(first + step, height))
 
 
 def write_counted(scan: CountedScan, path: Path) -> None:
@@ -71,7 +79,7 @@ def write_counted(scan: CountedScan, path: Path) -> None:
     them.
     """
     if path.suffix in HDF5:
-        counted_hdf5.write(scan, path)
+        counted_hdf5.write([scan], scan, path)
     else:
         counted_zarr.write(scan, path)
 

@@ -6,7 +6,7 @@ were merged, so that an index may come twice. The attributes Nx, Ny are (columns
 frames. `metadata/electron_counting` has the thresholds and what they were estimated from, numbers that are not known as 0.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
@@ -73,7 +73,7 @@ class Hdf5Scan:
 @contextmanager
 def opened(path: Path) -> Iterator[Hdf5Scan]:
     """The file, open; PathError with the reason where it cannot be, or what is asked of it cannot be read."""
-    h5py = _h5py()
+    h5py = import_h5py()
     try:
         with h5py.File(path, "r") as file:
             yield Hdf5Scan(path, file)
@@ -96,36 +96,48 @@ def _reason(wrong: Exception) -> str:
     return f"{told}. Needed: a file of stempy or emkit."
 
 
-def write(scan: CountedScan, path: Path) -> None:
-    """Where some positions have fewer frames than others, empty ones stand for them: HDF5 has as many for every position."""
-    h5py = _h5py()
-    each = int(scan.frames_at.max(initial=1))
-    order = np.argsort(scan.positions, kind="stable")
-    nth = np.arange(len(scan)) - np.searchsorted(scan.positions[order], scan.positions[order])
-    row_of = np.full(prod(scan.scan_shape) * each, -1, np.int64)
-    row_of[scan.positions[order] * each + nth] = order
+def write(lines: Iterable[CountedScan], whole: CountedScan, path: Path) -> None:
+    """Write lines of a scan, in their order; of the whole, its shape, positions and thresholds are looked at.
+
+    HDF5 has as many frames for every position: where some have fewer, empty ones stand for them. The file takes its name when it
+    is whole.
+    """
+    h5py = import_h5py()
+    each = int(whole.frames_at.max(initial=1))
     new = path.with_name(f"unfinished-{path.name}")
     with h5py.File(new, "w") as file:
         file.attrs["version"] = VERSION
         group = file.create_group("electron_events")
-        places = group.create_dataset("scan_positions", data=np.arange(prod(scan.scan_shape), dtype=np.int64))
-        places.attrs["Nx"], places.attrs["Ny"] = scan.scan_shape[1], scan.scan_shape[0]
-        frames = group.create_dataset("frames", (len(row_of),), dtype=h5py.special_dtype(vlen=np.uint32))
-        frames.attrs["Nx"], frames.attrs["Ny"] = scan.frame_shape
-        for first in range(0, len(row_of), BATCH):
-            rows = np.empty(len(row_of[first : first + BATCH]), object)
-            for k, frame in enumerate(row_of[first : first + BATCH]):
-                a, b = (scan.offsets[frame], scan.offsets[frame + 1]) if frame >= 0 else (0, 0)
-                rows[k] = scan.indices[a:b]
-            if len(set(map(len, rows))) > 1:
-                frames[first : first + BATCH] = rows
-                continue
-            for k, row in enumerate(rows):  # rows of one length would be taken for a table
-                frames[first + k] = row
+        places = group.create_dataset("scan_positions", data=np.arange(prod(whole.scan_shape), dtype=np.int64))
+        places.attrs["Nx"], places.attrs["Ny"] = whole.scan_shape[1], whole.scan_shape[0]
+        frames = group.create_dataset("frames", (prod(whole.scan_shape) * each,), dtype=h5py.special_dtype(vlen=np.uint32))
+        frames.attrs["Nx"], frames.attrs["Ny"] = whole.frame_shape
+        row = 0
+        for part in lines:
+            _fill(frames, row, part, each)
+            row += prod(part.scan_shape) * each
         file.create_group("metadata")
-        if scan.thresholds:
-            file.create_group(TOLD).attrs.update(_told(scan.thresholds))
+        if whole.thresholds:
+            file.create_group(TOLD).attrs.update(_told(whole.thresholds))
     new.replace(path)
+
+
+def _fill(frames: Any, row: int, part: CountedScan, each: int) -> None:
+    """The rows of some lines, of which `row` is the first."""
+    order = np.argsort(part.positions, kind="stable")
+    nth = np.arange(len(part)) - np.searchsorted(part.positions[order], part.positions[order])
+    frame_of = np.full(prod(part.scan_shape) * each, -1, np.int64)
+    frame_of[part.positions[order] * each + nth] = order
+    for first in range(0, len(frame_of), BATCH):
+        rows = np.empty(len(frame_of[first : first + BATCH]), object)
+        for k, frame in enumerate(frame_of[first : first + BATCH]):
+            a, b = (part.offsets[frame], part.offsets[frame + 1]) if frame >= 0 else (0, 0)
+            rows[k] = part.indices[a:b]
+        if len(set(map(len, rows))) > 1:
+            frames[row + first : row + first + len(rows)] = rows
+            continue
+        for k, one in enumerate(rows):  # rows of one length would be taken for a table
+            frames[row + first + k] = one
 
 
 def _told(thresholds: Thresholds) -> dict[str, Any]:
@@ -153,7 +165,8 @@ def _thresholds(file: Any) -> Thresholds | None:
     return Thresholds(background, xray, sample=Sample(**numbers))
 
 
-def _h5py() -> Any:
+def import_h5py() -> Any:
+    """PathError where it is not installed."""
     try:
         import h5py
     except ImportError:

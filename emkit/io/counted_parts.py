@@ -3,7 +3,8 @@
 A part lies in a folder as two files of bare numbers, little endian: the electrons of each frame (int64) and the indices (uint32).
 """
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emkit.io import counted_zarr
-from emkit.model import CountedScan
+from emkit.model import CountedHeader, CountedScan
 
 COUNTS, INDICES = "<i8", "<u4"
 EVENTS = 2 * counted_zarr.CHUNK  # that are joined at once
@@ -63,6 +64,28 @@ def join_events(folder: Path, out: Path, first: int, pieces: tuple[Piece, ...]) 
         np.fromfile(folder / f"{piece.part}.indices", INDICES, piece.last - piece.first, offset=4 * piece.first) for piece in pieces
     ]
     return counted_zarr.write_events(out, first, np.concatenate(found).astype(np.uint32, copy=False))
+
+
+def write_lines(lines: Iterable[CountedScan], whole: CountedScan, out: Path) -> None:
+    """Write lines of a scan, in their order, as zarr; of the whole, its shape and thresholds are looked at."""
+    out.mkdir(exist_ok=True)
+    (folder := out / "parts").mkdir(exist_ok=True)
+    events, counts, positions, complete = dict[str, int](), [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], []
+    first = 0
+    for number, part in enumerate(lines):
+        write_part(part, folder, str(number))
+        events[str(number)] = part.events
+        counts.append(part.counts)
+        positions.append(part.positions + first * whole.scan_shape[1])
+        complete += [] if part.complete is None else [part.complete]
+        first += part.scan_shape[0]
+    frames = np.concatenate(counts)
+    header = CountedHeader(whole.scan_shape, whole.frame_shape, len(frames), sum(events.values()), whole.thresholds)
+    counted_zarr.create(out, header)
+    for begin, pieces in batches(events).items():
+        join_events(folder, out, begin, pieces)
+    counted_zarr.write_frames(out, frames, np.concatenate(positions), np.concatenate(complete) if complete else None)
+    shutil.rmtree(folder)
 
 
 def join_frames(folder: Path, out: Path, parts: tuple[str, ...], complete: NDArray[np.bool_] | None) -> list[Path]:

@@ -206,7 +206,7 @@ def join_part(out: Path, first: int, pieces: tuple[Piece, ...]) -> Written:
 def measure_losses(out: Path) -> float:
     """One task: which part of the electrons was lost to others, from the image of the detector."""
     frames, image = 0, np.zeros((), np.int64)
-    for _, lines in iter_counted(out):
+    for lines in iter_counted(out):
         frames, image = frames + len(lines), image + lines.sum("scan")
     return coincidence_of(image, frames).lost
 

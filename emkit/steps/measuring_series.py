@@ -141,7 +141,7 @@ def project(scan: Path, beam: tuple[float, float], radius: float, file: Path, ou
     import tifffile
 
     mask = count.disk(counted_header(scan).frame_shape, beam, radius)
-    parts = [(count.virtual_image(part, mask), part.sum("frame")) for _, part in iter_counted(scan)]
+    parts = [(count.virtual_image(part, mask), part.sum("frame")) for part in iter_counted(scan)]
     pages = np.stack([np.concatenate(images) for images in zip(*parts, strict=True)]).astype(np.float32)
     tifffile.imwrite(file, pages, photometric="minisblack", metadata=None, software="")
     return written(out, file)

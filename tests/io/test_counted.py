@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from emkit.errors import DataError, ParameterError, PathError
 from emkit.io import counted_zarr
-from emkit.io.counted import counted_header, iter_counted, read_counted, write_counted
+from emkit.io.counted import counted_frames, counted_header, iter_counted, read_counted, write_counted
 from emkit.io.counted_parts import batches, events_of, join_events, join_frames, write_part
 from emkit.model import CountedScan, Sample, Thresholds
 from emkit.provenance import digest
@@ -66,8 +66,10 @@ def test_lines_are_read_alone(tmp_path: Path, name: str, each: int) -> None:
         part = whole[first:last]
         assert isinstance(part, CountedScan) and equal(read_counted(tmp_path / name, (first, last)), part)
     parts = list(iter_counted(tmp_path / name, events=1))
-    assert [first for first, _ in parts] == [0, 1, 2]
-    assert (np.concatenate([part.indices for _, part in parts]) == whole.indices).all()
+    assert [part.scan_shape for part in parts] == [(1, 4)] * 3
+    assert (np.concatenate([part.indices for part in parts]) == whole.indices).all()
+    assert [part.scan_shape for part in iter_counted(tmp_path / name, events=1, lines=2)] == [(2, 4), (1, 4)]
+    assert (counted_frames(tmp_path / name).positions == whole.positions).all() and not counted_frames(tmp_path / name).events
     with pytest.raises(ParameterError, match="found 1 to 4, but .* has the lines 0 to 3"):
         read_counted(tmp_path / name, (1, 4))
 
@@ -145,7 +147,7 @@ def test_a_scan_larger_than_memory(tmp_path: Path) -> None:
         "resource.setrlimit(resource.RLIMIT_DATA, (data + 200_000_000,) * 2)\n"
         "for first, pieces in batches({part: events_of(folder, part) for part in parts}).items():\n"
         "    join_events(folder, out, first, pieces)\n"
-        "print(sum(part.sum('scan') for _, part in iter_counted(out)).sum(), end=' ')\n"
+        "print(sum(part.sum('scan') for part in iter_counted(out)).sum(), end=' ')\n"
         "try:\n    numpy.ones(256_000_000, numpy.uint8)\nexcept MemoryError:\n    print('limited')"
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
