@@ -11,6 +11,7 @@ from emkit.errors import DataError, ParameterError, PathError
 from emkit.io.counted import counted_header, read_counted, write_counted
 from emkit.io.sectors import write_sectors
 from emkit.steps.exchanging import convert_scan
+from emkit.steps.imaging import Detector
 from emkit.steps.imaging import virtual_image as image_step
 from emkit.steps.referencing import build_reference
 
@@ -45,8 +46,8 @@ def test_a_reference_from_raw_frames(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("detector", ["sum", "bright-field", "dark-field", "phase"])
-def test_images(scan: Path, tmp_path: Path, detector: str) -> None:
-    report = image_step(scan, out=tmp_path / "image.tif", detector=detector, inner_px=8.0, outer_px=15.0)  # type: ignore[arg-type]
+def test_images(scan: Path, tmp_path: Path, detector: Detector) -> None:
+    report = image_step(scan, out=tmp_path / "image.tif", detector=detector, inner_px=8.0, outer_px=15.0)
     image, counted = tifffile.imread(tmp_path / "image.tif"), read_counted(scan)
     assert image.shape == (4, 5) and image.dtype == np.float32 and report.most == image.max()
     if detector in ("bright-field", "dark-field"):
@@ -55,6 +56,26 @@ def test_images(scan: Path, tmp_path: Path, detector: str) -> None:
     if detector == "sum":
         assert (image == 60).all()
     assert np.hypot(*(np.array(report.centre) - (20, 30))) < 3
+
+
+def test_a_detector_of_any_form(scan: Path, tmp_path: Path) -> None:
+    weights = np.linspace(-1, 2, 2400).reshape(40, 60)
+    np.save(tmp_path / "mask.npy", weights)
+    image_step(scan, out=tmp_path / "image.tif", detector="mask", mask=tmp_path / "mask.npy")
+    assert (tifffile.imread(tmp_path / "image.tif") == virtual_image(read_counted(scan), weights).astype(np.float32)).all()
+    with pytest.raises(ParameterError, match="give both, or neither"):
+        image_step(scan, out=tmp_path / "other.tif", mask=tmp_path / "mask.npy")
+    np.save(tmp_path / "mask.npy", weights[1:])
+    with pytest.raises(ParameterError, match=r"has the shape \(39, 60\), but frames are \(40, 60\)"):
+        image_step(scan, out=tmp_path / "other.tif", detector="mask", mask=tmp_path / "mask.npy")
+
+
+@pytest.mark.parametrize("detector", ["dark-field", "phase"])
+def test_lines_may_be_read_one_by_one(scan: Path, tmp_path: Path, detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+    image_step(scan, out=tmp_path / "at once.tif", detector=detector)
+    monkeypatch.setattr("emkit.steps.imaging.PART", 1)  # workers are forked: they see it
+    image_step(scan, out=tmp_path / "lines.tif", detector=detector)
+    assert (tmp_path / "lines.tif").read_bytes() == (tmp_path / "at once.tif").read_bytes()
 
 
 def test_other_formats(scan: Path, tmp_path: Path) -> None:
