@@ -110,7 +110,9 @@ def _target(out: Path, to: Target) -> str:
     if to == "by-name":
         return "stempy" if out.suffix in HDF5 else "py4DSTEM" if out.suffix == ".emd" else "zarr"
     if "" not in ENDINGS[to] and out.suffix not in ENDINGS[to]:
-        raise ParameterError(f"out: found {out.name}, needed a name that ends in {' or '.join(ENDINGS[to])} for {to}.")
+        raise ParameterError(
+            f"out: found {out.suffix or 'no ending'}, needed a name that ends in {' or '.join(ENDINGS[to])} for {to}."
+        )
     return to
 
 
