@@ -15,7 +15,9 @@ Defocus Δf > 0 is underfocus. Moved images tell M alone: a defocus of the other
 same. Which of them it is must come from elsewhere: the sign of the phase (`estimate_orientation`), or a known rotation.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import scipy.fft
@@ -130,14 +132,11 @@ def align_bright_field(
 
     What leaves the scan on one side comes in on the other: the border is wrong by as far as images are moved.
     """
-    images, side, middle = _tilted_images(scan, centre, radius_px, across)
-    waves, count = scipy.fft.fft2(images), len(images)
     total = np.zeros(scan.scan_shape, np.complex128)
-    for y, x in np.ndindex(count, count):
-        if images[y, x].any():
-            total += _moved(waves[y, x], parallax.steps_per_px @ (np.array([y, x]) * side + middle - centre))
-    image = np.fft.ifft2(total).real
-    return np.asarray(image / image.mean() - 1)
+    for _, k, image in _tilted_images(scan, centre, radius_px, _side(radius_px, across)):
+        total += _moved(scipy.fft.fft2(image), parallax.steps_per_px @ k)
+    aligned = np.fft.ifft2(total).real
+    return np.asarray(aligned / aligned.mean() - 1)
 
 
 def estimate_disk(scan: CountedScan) -> tuple[tuple[float, float], float]:
@@ -149,40 +148,47 @@ def estimate_disk(scan: CountedScan) -> tuple[tuple[float, float], float]:
     return centre, float(np.sqrt(area / np.pi))
 
 
-def _tilted_images(
-    scan: CountedScan, centre: tuple[float, float], radius_px: float, across: int
-) -> tuple[NDArray[np.float32], int, Floats]:
-    """The image of each group of pixels, (gy, gx, sy, sx), 0 of one not wholly in the disk; its side; the first one's middle."""
+def _side(radius_px: float, across: int) -> int:
+    """The side of a group of pixels."""
     if not (radius_px >= 2 and across >= 4):
         raise ParameterError(
             f"radius_px, across: found {radius_px:g} and {across}; needed a radius of 2 px or more, 4 groups or more."
         )
-    side = max(1, round(2 * radius_px / across))
+    return max(1, round(2 * radius_px / across))
+
+
+def _tilted_images(
+    scan: CountedScan, centre: tuple[float, float], radius_px: float, side: int
+) -> Iterator[tuple[tuple[int, int], Floats, NDArray[np.float32]]]:
+    """Of each group of pixels wholly in the disk: (gy, gx) from the middle one, (ky, kx) from the centre, the image (sy, sx)."""
     reach = int(np.ceil(radius_px / side))
     count = 2 * reach + 1
     first = np.array([round(at - (side - 1) / 2) - reach * side for at in centre])
     group = (np.indices(scan.frame_shape) - first[:, None, None]) // side
     within = annulus(scan.frame_shape, centre, 0, radius_px) & ((group >= 0) & (group < count)).all(0)
-    flat = np.where(within, group[0] * count + group[1], count**2)
-    whole = np.bincount(flat.ravel(), minlength=count**2)[: count**2] == side**2
-    flat = np.where(np.append(whole, False)[flat], flat, count**2).ravel()[scan.indices]
-    kept, positions = flat < count**2, int(np.prod(scan.scan_shape))
-    at = flat[kept] * positions + np.repeat(scan.positions, scan.counts)[kept]
-    images = np.bincount(at, minlength=count**2 * positions).astype(np.float32)
-    return images.reshape(count, count, *scan.scan_shape), side, first + (side - 1) / 2
+    of_pixel = np.where(within, group[0] * count + group[1], count**2).astype(np.uint16).ravel()
+    of_event = of_pixel[scan.indices]
+    order = np.argsort(of_event, kind="stable")
+    ends = np.cumsum(np.bincount(of_event, minlength=count**2 + 1))
+    position = np.repeat(scan.positions, scan.counts)[order]
+    for at in np.flatnonzero(np.bincount(of_pixel, minlength=count**2)[: count**2] == side**2):
+        events = position[ends[at - 1] if at else 0 : ends[at]]
+        image = np.bincount(events, minlength=prod(scan.scan_shape)).reshape(scan.scan_shape).astype(np.float32)
+        y, x = divmod(int(at), count)
+        yield (y - reach, x - reach), np.array([y, x]) * side + (side - 1) / 2 + first - centre, image
 
 
 def _shared_spectra(
     scan: CountedScan, calibration: Calibration, centre: tuple[float, float], radius_px: float, across: int
 ) -> tuple[dict[tuple[int, int], Waves], int]:
     """The cross spectra of groups that lie (y, x) apart, y >= 0, added up for each (y, x); and the side of a group."""
-    images, side, middle = _tilted_images(scan, centre, radius_px, across)
-    waves: Waves = scipy.fft.fft2((images - images.mean((2, 3), keepdims=True)) * _fade(scan.scan_shape))
+    side = _side(radius_px, across)
     px_per_q = calibration.wavelength_nm / calibration.step_nm / (calibration.pixel_mrad / 1000)
     q_px = px_per_q * np.hypot(np.fft.fftfreq(scan.scan_shape[0])[:, None], np.fft.fftfreq(scan.scan_shape[1]))
-    for y, x in np.ndindex(waves.shape[:2]):
-        waves[y, x] *= q_px <= radius_px - np.hypot(*(np.array([y, x]) * side + middle - centre))
-    reach = len(waves) // 2
+    reach, fade = int(np.ceil(radius_px / side)), _fade(scan.scan_shape)
+    waves: Waves = np.zeros((2 * reach + 1, 2 * reach + 1, *scan.scan_shape), np.complex64)
+    for (y, x), k, image in _tilted_images(scan, centre, radius_px, side):
+        waves[y + reach, x + reach] = scipy.fft.fft2((image - image.mean()) * fade) * (q_px <= radius_px - np.hypot(*k))
     apart = [(y, x) for y in range(reach + 1) for x in range(-reach, reach + 1) if (y > 0 or x > 0) and np.hypot(y, x) <= reach]
     return {pair: _shared(waves, *pair) for pair in apart}, side
 

@@ -25,7 +25,7 @@ FINE = Calibration(step_nm=10.0, pixel_mrad=1.0, energy_kev=300)  # no wave of t
 
 @pytest.mark.parametrize(
     ("defocus_nm", "orientation"),
-    [(20.0, Orientation()), (-22.0, Orientation(35)), (24.0, Orientation(-110, True)), (-18.0, Orientation(160, True))],
+    [(20.0, Orientation(35)), (-24.0, Orientation(-110, True))],
 )
 def test_the_planted_defocus_comes_back(defocus_nm: float, orientation: Orientation) -> None:
     phantom = PhasePhantom((48, 40), turn=orientation.matrix, defocus_nm=defocus_nm, phase_rad=0.15, electrons=3000)
