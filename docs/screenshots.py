@@ -25,6 +25,7 @@ from kernel_screenshots import take_kernels
 from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright
 from run_screenshots import take_runs
+from scan_screenshots import take_counting
 
 COLOURS = 256  # of a picture's palette: a third of the bytes, and nobody sees it
 LARGEST_PX = (1000, 1000)
@@ -130,6 +131,8 @@ async def guest(hub: RunningHub, browser: Browser, save: Save) -> None:
     await page.locator(".emkit-form").wait_for()
     await run(page)
     save("dashboard", await page.screenshot())
+    await page.goto(f"{hub.url}{DASHBOARDS_PATH}open/count_a_scan")
+    await take_counting(page, save)
     await page.context.close()
 
 
@@ -264,7 +267,7 @@ async def take(folder: Path) -> None:
     def save(name: str, png: bytes) -> None:
         file, whole = folder / f"{name}.png", Image.open(BytesIO(png)).convert("RGB")
         whole.thumbnail(LARGEST_PX)
-        whole.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(file, optimize=True)
+        whole.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE).save(file, optimize=True)
         print(f"{file}  {whole.width} x {whole.height}  {file.stat().st_size // 1024} kB")
 
     with tempfile.TemporaryDirectory() as data:

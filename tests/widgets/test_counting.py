@@ -94,10 +94,10 @@ def test_what_cannot_be_read_is_told_and_can_be_mended(raw: Path, form: StepForm
     (tmp_path / "<b>empty").mkdir()
     form.fields["source"].fill(tmp_path / "<b>empty")
     view = ThresholdsView(form)
-    assert "&lt;b&gt;empty holds no raw frames" in view.message.value and view.seen.layout.display == "none"
+    assert "&lt;b&gt;empty holds no raw frames" in view.message.value and view.lines.layout.display == "none"
     form.fields["source"].fill(raw)
     view.again.click()
-    assert view.seen.layout.display is None and len(marked(view)) > 0
+    assert view.lines.layout.display is None and len(marked(view)) > 0
     form.fields["samples"].fill(3)
     assert "other frames by now" in view.message.value
     view.again.click()

@@ -82,8 +82,8 @@ class ThresholdsView(widgets.VBox):
         self.again = widgets.Button(description="Estimate again", icon="repeat")
         self.again.tooltip = "Back to what the frames tell; the form's fields are emptied"
         self.message = widgets.HTML().add_class("emkit-message")
-        self.seen = widgets.HBox([widgets.VBox([self.lines]), self.frames]).add_class("emkit-chosen")
-        super().__init__([self.seen, widgets.HBox([self.again, self.message]).add_class("emkit-buttons")])
+        told = widgets.HBox([self.again, self.message]).add_class("emkit-buttons")
+        super().__init__([widgets.HBox([widgets.VBox([self.lines, told]), self.frames]).add_class("emkit-chosen")])
         self.add_class("emkit-scan")
         self.lines.observe(lambda _: self._moved(), names=LINES)
         self.frames.observe(lambda _: self._show_frame(), names="index")
@@ -96,7 +96,7 @@ class ThresholdsView(widgets.VBox):
 
     def look(self) -> None:
         """Read a sample of the frames that the form names, and show it."""
-        self.seen.layout.display = "none"
+        self._hide("none")
         try:
             call = self.form.call()
             self.sample = Sample.of(call)
@@ -104,7 +104,7 @@ class ThresholdsView(widgets.VBox):
         except EmkitError as refused:
             self.sample, self.message.value = None, refusal_message(refused)
             return
-        self.seen.layout.display = None
+        self._hide(None)
         found = self.sample.estimated
         self.frames.offer(self.sample.names)
         self._show_frame()
@@ -112,6 +112,9 @@ class ThresholdsView(widgets.VBox):
         self.lines.show(found, *(self._given() or (found.background, found.xray)), begins=found.first_adu - 0.5 * whole)
         self._mark()
         self._say()
+
+    def _hide(self, display: str | None) -> None:
+        self.lines.layout.display = self.frames.layout.display = display
 
     def estimate_again(self) -> None:
         """Forget what was dragged or typed: the step estimates, and so does this."""

@@ -20,7 +20,7 @@ function render({ model, el }) {
   const find = (selector) => root.querySelector(selector);
   const canvas = find("canvas"), context = canvas.getContext("2d"), slider = find("input"), ended = new AbortController();
   const listen = (target, event, then, more) => target.addEventListener(event, then, { signal: ended.signal, ...more });
-  let picture = null, zoom = 2, centre = [0.5, 0.5], frame = 0;
+  let picture = null, zoom = 3, centre = [0.5, 0.5], frame = 0;
 
   const schedule = () => { frame ||= requestAnimationFrame(draw); };
 
