@@ -168,6 +168,44 @@ INLINE uint16_t column(const uint16_t *raw, const uint16_t *dark, ptrdiff_t at, 
     return u > v ? u : v;
 }
 
+/* Of a pixel with neighbours as bright as it is, and none brighter: whether it is the first of a plateau of two; -1: of more than
+   two, ask the definition. Most plateaus are of two. Reads two rows and columns around. */
+INLINE int first_of_two(const uint16_t *raw, const uint16_t *dark, ptrdiff_t at, ptrdiff_t width, uint16_t v, int32_t high)
+{
+    const ptrdiff_t near[8] = {-width - 1, -width, -width + 1, -1, 1, width - 1, width, width + 1};
+    int before = 0, after = 0, brighter = 0, same = 0;
+    for (int k = 0; k < 4; k++) {
+        before |= one(raw, dark, at + near[k]) == v;
+        after |= (one(raw, dark, at + near[k + 4]) == v) << (k + 4);
+    }
+    if (before)
+        return 0;
+    ptrdiff_t other = at + near[__builtin_ctz(after)];
+    for (int k = 0; k < 8; k++) {
+        uint16_t u = one(raw, dark, other + near[k]);
+        brighter |= (u > v) & (u < high);
+        same += u == v;
+    }
+    return same > 1 || after & (after - 1) ? -1 : !brighter;
+}
+
+/* Which of these pixels, from `at` and column `x` on, are events after all. Apart from the loop that asks, which is rarely answered. */
+AVX512 static __attribute__((noinline)) uint32_t settle(const small_frame *f, ptrdiff_t at, ptrdiff_t x, uint32_t beside,
+                                                        uint32_t tied, uint8_t *seen, int32_t *stack)
+{
+    uint32_t events = 0;
+    for (uint32_t rest = beside | tied; rest; rest &= rest - 1) {
+        ptrdiff_t lane = __builtin_ctz(rest), pixel = at + lane;
+        uint16_t v = one(f->raw, f->dark, pixel);
+        int inside = at >= f->width && pixel < (f->height - 2) * f->width && x + lane > 1 && x + lane < f->width - 2;
+        int event = beside >> lane & 1 ? small_is_event(f, pixel, v, seen, stack)
+                    : inside           ? first_of_two(f->raw, f->dark, pixel, f->width, v, f->high)
+                                       : -1;
+        events |= (uint32_t)(event < 0 ? small_first(f, pixel, v, seen, stack) : event) << lane;
+    }
+    return events;
+}
+
 INLINE ptrdiff_t count_vectors(const small_frame *f, const uint16_t *dark, uint8_t *seen, int32_t *stack, survivors *left,
                                uint32_t *events)
 {
@@ -211,12 +249,8 @@ INLINE ptrdiff_t count_vectors(const small_frame *f, const uint16_t *dark, uint8
             /* beside something too bright by the definition; as bright as a neighbour: if it is the first of its plateau */
             uint32_t beside = counts & _mm512_cmpge_epu16_mask(most, high);
             uint32_t tied = seen ? counts & ~beside & _mm512_cmpeq_epu16_mask(v, most) : 0;
-            for (uint32_t rest = beside | tied; rest; rest &= rest - 1) {
-                ptrdiff_t pixel = at + __builtin_ctz(rest);
-                int32_t value = small_value(f, pixel);
-                int event = rest & -rest & beside ? small_is_event(f, pixel, value, seen, stack) : small_first(f, pixel, value, seen, stack);
-                mask |= (uint32_t)event << __builtin_ctz(rest);
-            }
+            if (beside | tied)
+                mask |= settle(f, at, x, beside, tied, seen, stack);
             /* two are written whether they are or not: to ask would cost more. `events` has room for that. */
             events[count] = (uint32_t)at + _tzcnt_u32(mask);
             events[count + 1] = (uint32_t)at + _tzcnt_u32(mask & (mask - 1));
