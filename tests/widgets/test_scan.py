@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from emkit_widgets.scan import NAMED, Picture, ScanView
+from emkit_widgets.form import StepForm
+from emkit_widgets.scan import NAMED, Picture, ScanView, scan_of
 from PIL import Image
 
+import emkit
 from emkit import count
 from emkit.count import CountedScan
-from emkit.errors import PathError
+from emkit.errors import PathError, ResourceError
 from emkit.io.counted import write_counted
 
 SCAN, FRAME = (6, 5), (40, 60)
@@ -90,6 +92,24 @@ def test_many_that_are_not_whole_are_counted(tmp_path: Path) -> None:
     empty = CountedScan(np.zeros(many + 1, np.int64), np.zeros(0, np.uint32), (1, many), FRAME, complete=np.zeros(many, bool))
     write_counted(empty, tmp_path / "counted")
     assert "and 20 more" in ScanView(tmp_path / "counted").children[-1].value
+
+
+def test_what_stands_at_the_output_is_shown_before_any_run(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    form = StepForm(emkit.count_scan, source=tmp_path / "raw", out=tmp_path / "counted")
+    assert "Shown when the scan is counted" in scan_of(form).children[0].value
+    write_counted(scan(), tmp_path / "counted")
+    note, view = scan_of(form).children
+    assert "as it stands" in note.value and view.scan.events == scan().events
+    (tmp_path / "counted" / "zarr.json").unlink()
+    assert "cannot be read as a counted scan" in scan_of(form).children[0].value
+
+
+def test_what_is_too_large_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_counted(scan(), tmp_path / "counted")
+    monkeypatch.setattr("emkit_widgets.scan.MOST_EVENTS", 1000)
+    with pytest.raises(ResourceError, match="needed: at most 1,000"):
+        ScanView(tmp_path / "counted")
 
 
 def test_no_scan(tmp_path: Path) -> None:

@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 import emkit
 from emkit import count
-from emkit.io.counted import read_counted
+from emkit.errors import EmkitError, ResourceError
+from emkit.io.counted import counted_header, read_counted
 from emkit.model import CountedScan
 from emkit_widgets.detector import DetectorView
 from emkit_widgets.form import StepForm
+from emkit_widgets.messages import note_message, refusal_message
 from emkit_widgets.picture import grey_png
 
+MOST_EVENTS = 200_000_000  # 0.8 GB, and seconds for an image
 NAMED = 500  # frames that are not whole, of which the place is told
 KINDS = {"sum": "Sum", "bright-field": "Bright field", "dark-field": "Dark field", "phase": "Phase"}
 
@@ -23,10 +26,16 @@ KINDS = {"sum": "Sum", "bright-field": "Bright field", "dark-field": "Dark field
 class ScanView(widgets.VBox):
     """The virtual images of a counted scan, made anew as the detectors move; a form that keeps one of them; the report of losses.
 
-    `told` is what the step that counted it said of its frames. Raises PathError or DataError if there is no such scan.
+    `told` is what the step that counted it said of its frames. Raises PathError or DataError if there is no such scan,
+    ResourceError if it is too large to be looked at so.
     """
 
     def __init__(self, path: str | Path, told: str = "") -> None:
+        if (events := counted_header(Path(path)).events) > MOST_EVENTS:
+            raise ResourceError(
+                f"{path} holds {events:,} electrons; needed: at most {MOST_EVENTS:,}, so that images follow what is dragged. "
+                "emkit virtual-image makes images of larger scans."
+            )
         self.scan = read_counted(Path(path))
         self._made_by: dict[str, object] = {}
         self.detector, side = DetectorView(), min(self.scan.frame_shape)
@@ -72,6 +81,18 @@ class ScanView(widgets.VBox):
         fields["centre"].fill(at.centre)
         fields["inner_px"].fill(at.inner_px if ring else None)
         fields["outer_px"].fill(at.outer_px if ring else at.disk_px)
+
+
+def scan_of(form: StepForm) -> widgets.VBox:
+    """The scan that a form of `count_scan` writes: as it stands there now, and anew after each run of the form."""
+    place = form.then(lambda ran: ScanView(ran["out"], form.result.told), "Shown when the scan is counted.")
+    out = form.fields["out"].given
+    if form.ran is None and out and Path(out).exists():
+        try:
+            place.children = [widgets.HTML(note_message(f"{out} as it stands, counted before.")), ScanView(out)]
+        except EmkitError as refused:
+            place.children = [widgets.HTML(refusal_message(refused))]
+    return place
 
 
 class Picture(widgets.VBox):
