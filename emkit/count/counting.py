@@ -2,6 +2,7 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -23,6 +24,7 @@ def count_frames(
     gain: NDArray[Any] | None = None,
     scan_shape: tuple[int, int] | None = None,
     ties: Ties = "keep",
+    device: str = "cpu",
 ) -> CountedScan:
     """The electrons of every frame: pixels greater than all their neighbours, between the thresholds.
 
@@ -42,11 +44,15 @@ def count_frames(
         (SY, SX); needed of (n, H, W) where the scan is more than one line. n may be a multiple: several frames a position.
     ties
         "keep": of a plateau one pixel is an event, always the first; "drop": none, as stempy does.
+    device
+        "cpu", or "cuda" (or "cuda:N") for a GPU, through torch; the events are the same.
 
     Raises
     ------
     ParameterError, DataError
         Shapes that do not fit, with the arithmetic; frames that are not whole numbers; a dark with NaN or below 0.
+    ResourceError
+        No such GPU is here, or no torch.
 
     >>> import numpy as np
     >>> count_frames(np.array([[[0, 9, 0, 0, 7]]], np.uint16), Thresholds(1, 100)).indices
@@ -62,9 +68,14 @@ def count_frames(
         check_reference("gain", gain, frame_shape, least=np.nextafter(0, 1))
     prepared = _Prepared(rows, dark, gain)
     low, high = bounds(thresholds, prepared.dtype)
-    find = kernel()
+    find, at_once = kernel(), len(os.sched_getaffinity(0))
+    if device != "cpu":
+        from emkit.count.device import by_torch, check_device
+
+        check_device(device)
+        find, at_once = partial(by_torch, device=device), 1
     step = max(1, BATCH_BYTES // max(1, prod(frame_shape) * prepared.dtype.itemsize))
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+    with ThreadPoolExecutor(at_once) as threads:
         parts = list(threads.map(lambda k: find(prepared[k : k + step], prepared.dark, low, high, ties), range(0, len(rows), step)))
     offsets = offsets_of(np.concatenate([np.zeros(0, np.int64), *(np.diff(ends, prepend=0) for _, ends in parts)]))
     indices = np.concatenate([np.zeros(0, np.uint32), *(found for found, _ in parts)])

@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from emkit.count import CountedScan, Thresholds, count_frames
+from emkit.count import CountedScan, Thresholds, count_frames, device
 from emkit.count.definition import Ties, corrected, events
+from emkit.count.device import by_torch
 from emkit.count.jit import by_numba
 from emkit.count.kernel import LIBRARY, bounds, by_compiler
-from emkit.errors import DataError, EmkitError, ParameterError
+from emkit.errors import DataError, EmkitError, ParameterError, ResourceError
 
 TYPES = ("uint8", "uint16", "int16", "uint32", "int32", "int64", "uint64")
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 7), st.integers(1, 70))
@@ -56,6 +58,7 @@ def test_the_kernels_are_twins(case: tuple[NDArray[Any], Any, Any, Thresholds], 
         by_compiler(*given, low, high, ties),
         by_compiler(*given, low, high, ties, fastest=False),
         by_numba(*given, low, high, ties),
+        by_torch(*given, low, high, ties, device="cpu"),
     ]
     for found, ends in twins[1:]:
         assert found.tolist() == twins[0][0].tolist() and ends.tolist() == twins[0][1].tolist()
@@ -109,6 +112,32 @@ def test_frames_of_one_position_are_kept_apart(each: int, shape: tuple[int, int]
     assert row.positions.tolist() == grid.positions.tolist() == np.repeat(np.arange(6), each).tolist()
     assert row.indices.tolist() == grid.indices.tolist()
     assert (row.sum("frame") == row.dense().sum((2, 3))).all()
+
+
+def test_a_gpu_takes_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = np.random.default_rng(0).integers(0, 5, (7, 20, 31)).astype(np.uint16)
+    whole = by_torch(frames, None, 2, 5, "keep", device="cpu")
+    monkeypatch.setattr(device, "PIXELS", 1500)
+    parts = by_torch(frames, None, 2, 5, "keep", device="cpu")
+    assert whole[0].tolist() == parts[0].tolist() and whole[1].tolist() == parts[1].tolist()
+    plateau = np.full((1, 40, 40), 7, np.uint16)
+    plateau.flags.writeable = False
+    assert by_torch(plateau, None, 1, 9, "keep", device="cpu")[0].tolist() == [0]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+@pytest.mark.parametrize(("name", "said"), [("cuda", "sees 0 GPUs here"), ("abacus", 'needed "cpu", "cuda"')])
+def test_a_gpu_that_is_not_there(name: str, said: str) -> None:
+    with pytest.raises(ResourceError, match=said):
+        count_frames(np.zeros((1, 4, 4), np.uint16), Thresholds(1, 2), device=name)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here")
+@given(cases(), st.sampled_from(("keep", "drop")))
+def test_a_gpu_finds_the_same(case: tuple[NDArray[Any], Any, Any, Thresholds], ties: Ties) -> None:
+    frames, dark, gain, thresholds = case
+    here, there = (count_frames(frames, thresholds, dark, gain, ties=ties, device=where) for where in ("cpu", "cuda"))
+    assert here.indices.tolist() == there.indices.tolist() and here.offsets.tolist() == there.offsets.tolist()
 
 
 def test_an_input_that_is_not_contiguous() -> None:
