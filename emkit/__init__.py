@@ -21,6 +21,7 @@ _HOME = {
     "measure_series": "steps.measuring_series",
     "open_volume": "io.omezarr",
     "plan": "run.step",
+    "reconstruct_phase": "steps.reconstructing",
     "repair": "runs",
     "rerun": "runs",
     "verify": "runs",

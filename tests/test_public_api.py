@@ -23,6 +23,7 @@ NAMES = {
     "measure_series",
     "open_volume",
     "plan",
+    "reconstruct_phase",
     "repair",
     "rerun",
     "verify",

@@ -19,6 +19,7 @@ STEPS = {  # name: module of this package
     "count_scan": "counting",
     "build_reference": "referencing",
     "virtual_image": "imaging",
+    "reconstruct_phase": "reconstructing",
     "convert_scan": "exchanging",
     "measure_series": "measuring_series",
     "make_scan_phantom": "simulating_scans",

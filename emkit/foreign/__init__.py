@@ -1,0 +1,1 @@
+"""Programs that cannot share our environment: each has its own, is run as a process, and gets and gives arrays alone."""
