@@ -31,6 +31,7 @@ from emkit.count.virtual import (
     estimate_centre,
     radial_profile,
     ring_pixels,
+    sum_of_whole,
     virtual_image,
 )
 from emkit.model import Calibration, CountedScan, Thresholds
@@ -75,6 +76,7 @@ __all__ = [
     "radial_profile",
     "reconstruct_parallax",
     "ring_pixels",
+    "sum_of_whole",
     "to_xarray",
     "virtual_image",
 ]

@@ -3,6 +3,7 @@
 Axis order is (sy, sx, ky, kx); a place on the detector is (ky, kx), px. Everything is linear in the events: no frame is made dense.
 """
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -43,11 +44,19 @@ def virtual_image(scan: CountedScan, mask: NDArray[np.bool_] | Floats) -> NDArra
 
 def estimate_centre(scan: CountedScan) -> tuple[float, float]:
     """The middle of the direct beam, (ky, kx): the centre of mass of the pixels above half of the brightest, smoothed."""
-    return centre_of(scan.sum("scan"))
+    return centre_of(sum_of_whole(scan))
+
+
+def sum_of_whole(scan: CountedScan) -> NDArray[np.int64]:
+    """The electrons at each pixel, (ky, kx), of whole frames alone: where a sector is missing, so is a part of the beam."""
+    if scan.complete is None:
+        return scan.sum("scan")
+    whole = scan.indices[np.repeat(scan.complete, scan.counts)]
+    return np.bincount(whole, minlength=prod(scan.frame_shape)).reshape(scan.frame_shape)
 
 
 def centre_of(pattern: NDArray[Any]) -> tuple[float, float]:
-    """The same from the sum of all frames, (ky, kx); its middle where nothing was hit."""
+    """The middle of the direct beam from the sum of frames, (ky, kx); that of the frame where nothing was hit."""
     from scipy.ndimage import gaussian_filter
 
     image = gaussian_filter(pattern.astype(np.float64), max(1.0, min(pattern.shape) / 100))

@@ -108,7 +108,7 @@ def project(
 
     header = counted_header(scan)
     nothing = np.zeros(header.frame_shape, np.int64)
-    at = centre or count.centre_of(reduce(np.add, (part.sum("scan") for part in iter_counted(scan, PART)), nothing))
+    at = centre or count.centre_of(reduce(np.add, (count.sum_of_whole(part) for part in iter_counted(scan, PART)), nothing))
     weights = read_reference("mask", mask) if mask else count.annulus(header.frame_shape, at, inner, outer)
     lines = np.concatenate([_seen(part, detector, weights) for part in iter_counted(scan, PART)])
     image = (count.contrast_of(lines).phase if detector == "phase" else lines).astype(np.float32)

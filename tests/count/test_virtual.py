@@ -1,5 +1,7 @@
 """Laws of what is made from events: linear in them, none lost, the same as from the dense array; and its names and units."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,8 +11,10 @@ from emkit.count import (
     Calibration,
     CountedScan,
     centre_of_mass,
+    estimate_centre,
     radial_profile,
     ring_pixels,
+    sum_of_whole,
     to_xarray,
     virtual_image,
 )
@@ -81,3 +85,14 @@ def test_labels_are_in_units() -> None:
     assert phase.name == "phase" and phase.attrs == {}
     with pytest.raises(ParameterError, match="needed 3 names"):
         to_xarray(np.zeros((1, 2, 3)))
+
+
+def test_the_middle_of_the_beam_is_that_of_whole_frames() -> None:
+    random = np.random.default_rng(3)
+    at = np.clip(np.rint(random.normal((24, 30), 4, (40, 200, 2))), 0, (47, 59)).astype(np.int64) @ (60, 1)
+    at[10:] = np.where(at[10:] < 24 * 60, at[10:], 0)  # most frames lack their lower half
+    complete = np.arange(40) < 10
+    scan = CountedScan(np.arange(0, 8001, 200), np.sort(at).ravel().astype(np.uint32), (5, 8), (48, 60), complete=complete)
+    assert np.hypot(*(np.array(estimate_centre(scan)) - (24, 30))) < 1
+    assert sum_of_whole(scan).sum() == 10 * 200
+    assert estimate_centre(replace(scan, complete=np.zeros(40, bool))) == (23.5, 29.5)  # the frame's: nothing tells better
