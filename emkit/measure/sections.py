@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-BAND_ROWS = 1024  # so many rows at a time, so that memory does not grow with the image
+BAND_ROWS = 256  # so many rows at a time, so that memory does not grow with the image
 MARGIN = 5  # rows that the filters see beyond a band
 SMOOTHING_PX = 1.0
 LAPLACIANS = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
@@ -56,17 +56,16 @@ def measure_quality(pixels: NDArray[Any]) -> SectionQuality:
     height, width = pixels.shape
     low, high = _range(pixels)
     least, greatest = np.percentile(pixels, (1, 99))
-    at_end = np.count_nonzero((pixels == low) | (pixels == high)) / pixels.size if pixels.dtype.kind in "iu" else 0.0
-    variance = float(np.var(pixels, dtype=np.float64))
+    mean, variance, at_end = _levels(pixels, low, high)
     noise, smooth, gradient = _filtered(pixels)
     # what white noise leaves behind a Gaussian of s px: var σ²/4πs², mean |∇|² σ²/4πs⁴
     left = noise**2 / (4 * pi * SMOOTHING_PX**2)
     signal, edges = max(0.0, smooth - left), max(0.0, gradient - left / SMOOTHING_PX**2)
     return SectionQuality(
-        height, width, pixels.dtype.name, float(np.mean(pixels, dtype=np.float64)), noise,
+        height, width, pixels.dtype.name, mean, noise,
         sqrt(max(0.0, variance - noise**2)) / noise if noise else None,
         float(greatest - least) / (high - low) if high > low else 0.0,
-        at_end, sqrt(edges / signal) if signal > 0 else 0.0,
+        at_end if pixels.dtype.kind in "iu" else 0.0, sqrt(edges / signal) if signal > 0 else 0.0,
     )  # fmt: skip
 
 
@@ -77,10 +76,24 @@ def _range(pixels: NDArray[Any]) -> tuple[float, float]:
     return float(pixels.min()), float(pixels.max())
 
 
+def _levels(pixels: NDArray[Any], low: float, high: float) -> tuple[float, float, float]:
+    """Mean and variance, and the part of the pixels at either of two values; in bands of rows."""
+    zero = float(pixels.flat[0])  # sums of squares about a value of the image, so that a bright one loses no digits
+    total = squares = ends = 0.0
+    for first in range(0, len(pixels), BAND_ROWS):
+        band = pixels[first : first + BAND_ROWS]
+        ends += np.count_nonzero((band == low) | (band == high))
+        apart = band.astype(np.float64) - zero
+        total += float(apart.sum())
+        squares += float(np.square(apart).sum())
+    mean = total / pixels.size
+    return zero + mean, max(0.0, squares / pixels.size - mean**2), ends / pixels.size
+
+
 def _filtered(pixels: NDArray[Any]) -> tuple[float, float, float]:
     """The standard deviation of the noise; variance and mean squared gradient of the smoothed image; in bands of rows."""
     height, width = pixels.shape
-    zero = float(pixels.flat[0])  # sums of squares about a value of the image, so that a bright one loses no digits
+    zero = float(pixels.flat[0])
     answers = total = squares = slopes = 0.0
     for first in range(0, height, BAND_ROWS):
         above, last = max(0, first - MARGIN), min(height, first + BAND_ROWS)

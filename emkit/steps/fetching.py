@@ -71,7 +71,7 @@ def fetch_data(
     if not base_url.startswith(("https://", "http://")):
         raise ParameterError(f"base_url: found {base_url!r}, needed an address that begins with https:// or http://.")
     digests = pinned(dataset)
-    yield Plan(3_000_000, FILE_BYTES * len(digests), stages=(Load(len(digests), 25_000_000, 1.0),))  # the client of HTTP
+    yield Plan(3_000_000, FILE_BYTES * len(digests), stages=(Load(len(digests), 14_000_000, 1.0),))  # the client of HTTP
 
     out.mkdir(exist_ok=True)
     local = os.environ.get("EMKIT_DATA_DIR")

@@ -11,6 +11,7 @@ import numpy as np
 from emkit.io.headers import read_header
 from emkit.io.sections import read_image
 from emkit.measure import SectionQuality, measure_quality
+from emkit.measure.sections import BAND_ROWS
 from emkit.params import Reads, Writes
 from emkit.run.plan import Load, Plan
 from emkit.run.stage import stage
@@ -36,8 +37,10 @@ def measure_section(
         The numbers as CSV, if they are to be kept.
     """
     header = read_header(source)
-    pixels, itemsize = prod(header.shape), np.dtype(header.dtype).itemsize
-    yield Plan(80_000_000, 1000, 0.1, stages=(Load(1, 60_000_000 + 3 * pixels * itemsize, pixels * 1.2e-7),))
+    image_bytes = prod(header.shape) * np.dtype(header.dtype).itemsize
+    # the image, and either a copy of it for the percentiles or a band through the filters
+    task_bytes = 3_000_000 + image_bytes + max(image_bytes, 41 * BAND_ROWS * header.shape[1])
+    yield Plan(5_000_000, 1000, 0.1, stages=(Load(1, task_bytes, prod(header.shape) * 1.2e-7),))
 
     found = yield from stage("measure", measure, {source.name: (source,)}, "sections")
     quality = found[source.name]

@@ -57,7 +57,7 @@ def measure_error(
     out
         The table as CSV, if it is to be kept.
     """
-    yield Plan(60_000_000, 100_000, 0.2)
+    yield Plan(25_000_000, 100_000, 0.2)
 
     try:
         told = json.loads((truth / TRUTH).read_text())["sections"]

@@ -1,7 +1,10 @@
 """Plans against reality: the memory that each step plans is that by which its real processes grow, within a fifth."""
 
 import json
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -41,6 +44,11 @@ def volume(folder: Path, depth: int, side: int) -> Path:
     for block in shard_grid(folder):
         write_block(folder, block, slab[block.slices].copy())
     return folder
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 def used(call: Call, runs: Path) -> tuple[int, int]:
@@ -87,3 +95,29 @@ def test_convert_a_volume(to: str, tmp_path: Path, record_property: Any) -> None
 def test_convert_sections(tmp_path: Path, record_property: Any) -> None:
     source = sections(tmp_path / "raw", 128, 1024)
     check(bind(emkit.convert, source, out=tmp_path / "out", voxel_size_nm=NM), tmp_path, record_property)
+
+
+@pytest.mark.campaign
+def test_measure_error(tmp_path: Path, record_property: Any) -> None:
+    truth = emkit.make_phantom(out=(raw := tmp_path / "raw"), sections=4, size_px=512)
+    assert truth is not None
+    emkit.align_sections(raw, out=tmp_path / "v", voxel_size_nm=NM)
+    check(bind(emkit.measure_error, tmp_path / "v", raw, out=tmp_path / "out"), tmp_path, record_property)
+
+
+@pytest.mark.campaign
+def test_measure_section(tmp_path: Path, record_property: Any) -> None:
+    raw = sections(tmp_path / "raw", 1, 8192)
+    check(bind(emkit.measure_section, raw / "000.tif", out=tmp_path / "out"), tmp_path, record_property)
+
+
+@pytest.mark.campaign
+def test_fetch_data(data_dir: Path, tmp_path: Path, record_property: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EMKIT_DATA_DIR", raising=False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=data_dir / "vnc")) as server:
+        Thread(target=server.serve_forever).start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}"
+            check(bind(emkit.fetch_data, out=tmp_path / "out", base_url=url), tmp_path, record_property)
+        finally:
+            server.shutdown()
