@@ -14,6 +14,7 @@ _HOME = {
     "fetch_data": "steps.fetching",
     "lineage": "runs",
     "make_phantom": "steps.simulating",
+    "make_phase_phantom": "steps.simulating_phases",
     "make_scan_phantom": "steps.simulating_scans",
     "measure_alignment": "steps.measuring",
     "measure_error": "steps.scoring",

@@ -16,6 +16,7 @@ NAMES = {
     "fetch_data",
     "lineage",
     "make_phantom",
+    "make_phase_phantom",
     "make_scan_phantom",
     "measure_alignment",
     "measure_error",

@@ -67,11 +67,14 @@ class PhasePhantom:
         """The electrons of all frames."""
         random = np.random.default_rng([self.seed, 1])
         places = self._places.reshape(-1, 2)
-        frames = [random.poisson(self._intensities(places[k : k + BATCH]) * self.electrons) for k in range(0, len(places), BATCH)]
+        frames = [
+            random.poisson(self._intensities(places[k : k + BATCH]) * self.electrons).astype(np.uint16)
+            for k in range(0, len(places), BATCH)
+        ]
         counts = np.concatenate(frames).reshape(len(places), -1)
         at = np.nonzero(counts)
         indices = np.repeat(at[1], counts[at]).astype(np.uint32)
-        return CountedScan(offsets_of(counts.sum(1)), indices, self.scan_shape, (self.frame_px, self.frame_px))
+        return CountedScan(offsets_of(counts.sum(1, dtype=np.int64)), indices, self.scan_shape, (self.frame_px, self.frame_px))
 
     def expected(self) -> Floats:
         """The part of the electrons expected in each pixel, (sy, sx, ky, kx)."""

@@ -23,6 +23,7 @@ STEPS = {  # name: module of this package
     "convert_scan": "exchanging",
     "measure_series": "measuring_series",
     "make_scan_phantom": "simulating_scans",
+    "make_phase_phantom": "simulating_phases",
 }
 
 
