@@ -6,6 +6,9 @@ were merged, so that an index may come twice. The attributes Nx, Ny are (columns
 frames. `metadata/electron_counting` has the thresholds and what they were estimated from, numbers that are not known as 0.
 """
 
+import errno
+import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from math import prod
@@ -20,6 +23,7 @@ from emkit.model import CountedHeader, CountedScan, Sample, Thresholds, offsets_
 
 VERSION = 3
 BATCH = 4096  # rows that are handed to HDF5 at once
+KEPT_BACK = 4_000_000  # bytes that it writes when a file is closed
 TOLD = "metadata/electron_counting"
 TOLD_OF_SAMPLE = {  # stempy's name: ours
     "number_of_samples": "frames",
@@ -114,6 +118,7 @@ def write(lines: Iterable[CountedScan], whole: CountedScan, path: Path) -> None:
         frames.attrs["Nx"], frames.attrs["Ny"] = whole.frame_shape
         row = 0
         for part in lines:
+            check_room(new, 4 * part.events + 40 * prod(part.scan_shape) * each)
             _fill(frames, row, part, each)
             row += prod(part.scan_shape) * each
         file.create_group("metadata")
@@ -138,6 +143,12 @@ def _fill(frames: Any, row: int, part: CountedScan, each: int) -> None:
             continue
         for k, one in enumerate(rows):  # rows of one length would be taken for a table
             frames[row + first + k] = one
+
+
+def check_room(file: Path, needed_bytes: int) -> None:
+    """OSError if the disk has no room for so much and for what HDF5 keeps back: it ends the process where a disk is full."""
+    if shutil.disk_usage(file.parent).free < needed_bytes + KEPT_BACK:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
 
 
 def _told(thresholds: Thresholds) -> dict[str, Any]:

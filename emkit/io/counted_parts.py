@@ -29,8 +29,8 @@ class Piece:
 
 def write_part(scan: CountedScan, folder: Path, part: str) -> tuple[Path, Path]:
     """The files that it wrote."""
-    scan.counts.astype(COUNTS).tofile(counts := folder / f"{part}.counts")
-    scan.indices.astype(INDICES).tofile(indices := folder / f"{part}.indices")
+    (counts := folder / f"{part}.counts").write_bytes(scan.counts.astype(COUNTS).data)  # tofile hides that a disk is full
+    (indices := folder / f"{part}.indices").write_bytes(scan.indices.astype(INDICES).data)
     return counts, indices
 
 

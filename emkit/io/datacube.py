@@ -6,13 +6,14 @@ out, so that equal scans are equal files.
 """
 
 from collections.abc import Iterable
+from math import prod
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
 from emkit.errors import DataError
-from emkit.io.counted_hdf5 import import_h5py
+from emkit.io.counted_hdf5 import check_room, import_h5py
 from emkit.model import CountedScan
 
 AXES = ("Rx", "Ry", "Qx", "Qy")
@@ -44,9 +45,10 @@ def write_datacube(lines: Iterable[CountedScan], whole: CountedScan, path: Path)
 
 def _fill(data: Any, first: int, part: CountedScan) -> None:
     height, width = part.scan_shape
-    step = max(1, AT_ONCE // (part.frame_shape[0] * part.frame_shape[1]))
+    step = max(1, AT_ONCE // prod(part.frame_shape))
     for y in range(height):
         for x in range(0, width, step):
+            check_room(Path(data.file.filename), step * 2 * prod(part.frame_shape))
             dense = cast(CountedScan, part[y : y + 1, x : x + step]).dense()
             if (most := dense.max(initial=0)) > MOST:
                 where = f"the line sy={first + y}, from sx={x} on"

@@ -28,7 +28,7 @@ def write_raw_csr(lines: Iterable[CountedScan], whole: CountedScan, folder: Path
         (folder / f"{INDICES}.raw").open("wb") as indices,
         (folder / f"{DATA}.raw").open("wb") as data,
     ):
-        np.zeros(1, FILES[INDPTR]).tofile(indptr)
+        indptr.write(np.zeros(1, FILES[INDPTR]).data)
         done = 0
         for part in lines:
             merged = part.merged()
@@ -36,7 +36,7 @@ def write_raw_csr(lines: Iterable[CountedScan], whole: CountedScan, folder: Path
             pixel = position * prod(part.frame_shape) + merged.indices
             new = np.flatnonzero(np.diff(pixel, prepend=-1))  # the first electron of each
             ends = done + np.cumsum(np.bincount(position[new], minlength=len(merged)))
-            ends.astype(FILES[INDPTR]).tofile(indptr)
-            merged.indices[new].astype(FILES[INDICES]).tofile(indices)
-            np.diff(new, append=merged.events).astype(FILES[DATA]).tofile(data)
+            indptr.write(ends.astype(FILES[INDPTR]).data)
+            indices.write(merged.indices[new].astype(FILES[INDICES]).data)
+            data.write(np.diff(new, append=merged.events).astype(FILES[DATA]).data)
             done += len(new)

@@ -66,6 +66,8 @@ class RawScan:
         whole, none = int(self.complete.sum()), int((self.file_of < 0).all(1).sum())
         partial = len(self.file_of) - whole - none
         told = [f"{whole} of {len(self.file_of)} frames are whole, {partial} partial, {none} missing"]
+        if absent := [str(k) for k in np.flatnonzero((self.file_of < 0).all(0)) if none < len(self.file_of)]:
+            told.append(f"no frame has sector {', '.join(absent)}: look for the files with module{absent[0]} in their names")
         if partial or none:
             frames = np.flatnonzero(~self.complete)
             told.append("not whole: " + ", ".join(self._named(k) for k in frames[:5]) + (", …" if len(frames) > 5 else ""))
@@ -278,5 +280,5 @@ def write_sectors(
             block[k]["head"] = (scan, number, scan_shape[1], scan_shape[0], x, y)
             block[k]["pixels"] = frame[sector * 144 : (sector + 1) * 144]
         made.append(folder / f"{name}_module{sector}.data")
-        block.tofile(made[-1])
+        made[-1].write_bytes(block.view(np.uint8).data)
     return made

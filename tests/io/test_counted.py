@@ -161,9 +161,9 @@ def test_nothing(tmp_path: Path) -> None:
         assert equal(read_counted(tmp_path / name), none)
 
 
-def older(file: Path, version: int | None, rows: list[list[int]], positions: list[int], on_group: bool = False) -> Path:
+def older(file: Path, version: int | None, rows: list[list[int]], positions: list[int], on_group: bool = False, **how: Any) -> Path:
     """A file of 2 x 2 positions and frames of 3 x 5, laid out as stempy 1 and 2 did, or interactEM does."""
-    with h5py.File(file, "w") as made:
+    with h5py.File(file, "w", **how) as made:
         group = made.create_group("electron_events")
         if version:
             (group if on_group else made).attrs["version"] = version
@@ -207,6 +207,25 @@ def test_what_is_no_counted_scan(tmp_path: Path, name: str) -> None:
     (tmp_path / "other.zarr/zarr.json").write_text('{"attributes": {}}')
     with pytest.raises(PathError, match="cannot be read as"):
         read_counted(tmp_path / name)
+
+
+def test_a_file_that_is_cut_off(tmp_path: Path) -> None:
+    write_counted(scan(), tmp_path / "s.h5")
+    (tmp_path / "s.h5").write_bytes((tmp_path / "s.h5").read_bytes()[:-100])
+    with pytest.raises(PathError, match="is cut off, or its writer was killed.*Copy it again"):
+        read_counted(tmp_path / "s.h5")
+
+
+def test_a_file_that_is_written_for_readers(tmp_path: Path) -> None:
+    """SWMR: nothing is locked, but nothing may be taken for whole either."""
+    older(tmp_path / "s.h5", 2, [[1], [2], [3], [4]], [0, 1, 2, 3], libver="latest")
+    code = "import h5py, sys; file = h5py.File(sys.argv[1], 'a', libver='latest'); file.swmr_mode = True; print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code, tmp_path / "s.h5"], stdin=PIPE, stdout=PIPE) as writer:
+        assert writer.stdout and writer.stdin and writer.stdout.readline()
+        with pytest.raises(PathError, match="marked as being written.*Wait until it is closed"):
+            read_counted(tmp_path / "s.h5")
+        writer.stdin.close()
+    assert read_counted(tmp_path / "s.h5").events == 4
 
 
 def test_a_file_that_is_being_written(tmp_path: Path) -> None:
