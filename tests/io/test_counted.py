@@ -219,7 +219,8 @@ def test_a_file_that_is_cut_off(tmp_path: Path) -> None:
 def test_a_file_that_is_written_for_readers(tmp_path: Path) -> None:
     """SWMR: nothing is locked, but nothing may be taken for whole either."""
     older(tmp_path / "s.h5", 2, [[1], [2], [3], [4]], [0, 1, 2, 3], libver="latest")
-    code = "import h5py, sys; file = h5py.File(sys.argv[1], 'a', libver='latest'); file.swmr_mode = True; print(flush=True); sys.stdin.read()"
+    code = "import h5py, sys; file = h5py.File(sys.argv[1], 'a', libver='latest'); file.swmr_mode = True\n"
+    code += "print(flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", code, tmp_path / "s.h5"], stdin=PIPE, stdout=PIPE) as writer:
         assert writer.stdout and writer.stdin and writer.stdout.readline()
         with pytest.raises(PathError, match="marked as being written.*Wait until it is closed"):

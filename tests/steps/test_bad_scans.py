@@ -45,7 +45,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str, str]] = {  # what is don
         "found the shape (576, 144), but frames are (576, 576)",
     ),
     "negative dark": (
-        lambda raw: save(raw, -1),
+        lambda raw: save(raw, -1.0),
         "--dark dark.npy",
         "331776 pixels are not usable, the first at (ky=0, kx=0) with -1.0",
     ),
