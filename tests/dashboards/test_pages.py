@@ -164,4 +164,12 @@ async def test_a_scan_is_counted_by_a_guest(browser: Browser, tmp_path: Path) ->
         await expect(image.nth(2)).not_to_have_attribute("src", before[2] or "")
         after = [await one.get_attribute("src") for one in await image.all()]
         assert [a == b for a, b in zip(before, after, strict=True)] == [True, True, False, True]
+        knob = await page.locator(".emkit-detector [data-name=disk_px] .knob").bounding_box()
+        assert knob
+        await page.mouse.move(knob["x"] + 5, knob["y"] + 5)
+        await page.mouse.down()
+        await page.mouse.move(knob["x"] - 15, knob["y"] + 25, steps=5)
+        await expect(image.nth(1)).not_to_have_attribute("src", before[1] or "")  # the phase waits
+        await page.mouse.up()
+        await expect(image.nth(3)).not_to_have_attribute("src", before[3] or "")
         assert failures == []

@@ -66,6 +66,16 @@ def test_what_has_not_changed_is_not_made_anew(view: ScanView) -> None:
     assert dark.value != before[0]
 
 
+def test_the_phase_is_made_when_nothing_is_dragged_any_more(view: ScanView) -> None:
+    phase, bright = view.images["phase"].image, view.images["bright-field"].image
+    before = phase.value, bright.value
+    view.detector.moving = True
+    view.detector.disk_px = 5.0
+    assert phase.value is before[0] and bright.value != before[1]
+    view.detector.moving = False
+    assert phase.value != before[0]
+
+
 def test_the_form_that_keeps_an_image_follows_the_detectors(view: ScanView) -> None:
     view.detector.disk_px, view.detector.centre = 6.5, (19.04, 31.0)
     call = view.keep.call()

@@ -58,7 +58,12 @@ function render({ model, el }) {
       event.preventDefault();
       offset = pointed(place(event), null);
     });
-    group.addEventListener("pointermove", (event) => { if (group.hasPointerCapture(event.pointerId)) pointed(place(event), offset); });
+    group.addEventListener("pointermove", (event) => {
+      if (!group.hasPointerCapture(event.pointerId)) return;
+      model.set("moving", true); // goes with what is moved
+      pointed(place(event), offset);
+    });
+    group.addEventListener("lostpointercapture", () => set("moving", false));
     group.addEventListener("keydown", (event) => {
       const step = STEPS[event.key];
       if (!step) return;

@@ -26,6 +26,8 @@ class DetectorView(anywidget.AnyWidget):
     inner_px = traitlets.Float(1.0, help="of the dark-field ring").tag(sync=True)
     outer_px = traitlets.Float(2.0, help="of the dark-field ring").tag(sync=True)
 
+    moving = traitlets.Bool(False, help="something is being dragged").tag(sync=True)
+
     @traitlets.validate("disk_px", "inner_px", "outer_px")
     def _rounded(self, proposal: Any) -> float:
         """As the numbers are shown."""
