@@ -2,19 +2,22 @@
 
 The order of work: `match_pair` compares two sections; `judge_match` flags what cannot be relied on; `bridges` names the pairs
 that go around flagged ones; `place_sections` composes the rest into one affine a section; `render_window` makes pixels.
-`measure_quality` judges any existing stack, `match_signal` shows why two sections match or do not.
+`measure_quality` names what is wrong with each section of a raw stack, `measure_pairs` judges the pairs of any; `match_signal`
+shows why two sections match or do not.
 Points are (y, x), px, pixel centres at integers; every affine maps output to input.
 """
 
 from emkit.align.correlation import match_signal
+from emkit.align.defects import DEFECTS, measure_quality
 from emkit.align.drift import Drift, measure_drift
 from emkit.align.pairs import Match, match_pair, patch_window
 from emkit.align.placement import Placement, bridges, place_sections, section_depths
-from emkit.align.quality import PairQuality, calibrated_threshold, judge_match, links, measure_pair, measure_quality
+from emkit.align.quality import PairQuality, calibrated_threshold, judge_match, links, measure_pair, measure_pairs
 from emkit.align.rendering import render_window
 from emkit.align.report import AlignmentReport, SectionPlace, read_alignment
 
 __all__ = [
+    "DEFECTS",
     "AlignmentReport",
     "Drift",
     "Match",
@@ -29,6 +32,7 @@ __all__ = [
     "match_signal",
     "measure_drift",
     "measure_pair",
+    "measure_pairs",
     "measure_quality",
     "patch_window",
     "place_sections",

@@ -145,7 +145,7 @@ def measure_pair(
     return judge_match(match_pair(fixed, moving), z, z + 1, shape=shape, threshold=threshold)
 
 
-def measure_quality(stack: Sections, *, snr_threshold: float | None = None) -> tuple[PairQuality, ...]:
+def measure_pairs(stack: Sections, *, snr_threshold: float | None = None) -> tuple[PairQuality, ...]:
     """Quality of every neighbouring pair of an existing stack, raw or aligned, z by z.
 
     ``stack[z]`` is an image (y, x); pixels of value 0 count as no data. Two sections are held at a time.

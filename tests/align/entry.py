@@ -1,9 +1,11 @@
 """emkit's alignment as the judge calls it (tests/judges/alignment_harness.py): points there are (x, y)."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from emkit.align import links, match_pair, measure_quality, place_sections
+from emkit.align import links, match_pair, measure_pairs, measure_quality, place_sections
 from emkit.transforms import Affine
 
 
@@ -13,8 +15,13 @@ def pair(fixed: NDArray[np.uint8], moving: NDArray[np.uint8], level: str) -> NDA
 
 def stack(sections: NDArray[np.uint8], level: str) -> list[NDArray[np.float64]]:
     _, height, width = sections.shape
-    placed = place_sections(len(sections), links(measure_quality(sections)), (height, width))
+    placed = place_sections(len(sections), links(measure_pairs(sections)), (height, width))
     return [_x_first(affine) for affine in placed.affines]
+
+
+def qc(sections: NDArray[np.uint8]) -> dict[str, Any]:
+    table = measure_quality(sections)
+    return {"score": table["score"].to_numpy(), "labels": table["defect"].tolist()}
 
 
 def _x_first(affine: Affine) -> NDArray[np.float64]:

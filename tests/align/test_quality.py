@@ -12,7 +12,7 @@ from emkit.align import (
     calibrated_threshold,
     judge_match,
     links,
-    measure_quality,
+    measure_pairs,
     place_sections,
     read_alignment,
 )
@@ -79,7 +79,7 @@ def test_thresholds_lie_between_strangers_and_neighbours_and_ease_with_distance(
 
 def test_a_stack_is_measured_pair_by_pair_and_its_strangers_flagged() -> None:
     phantom = SectionPhantom(shape=SHAPE, count=5, seed=4, jitter=0, bad=(3,))
-    pairs = measure_quality([phantom.render_section(z) for z in range(5)])
+    pairs = measure_pairs([phantom.render_section(z) for z in range(5)])
     assert [(pair.fixed, pair.moving) for pair in pairs] == [(z, z + 1) for z in range(4)]
     assert [pair.flagged for pair in pairs] == [False, False, True, True]
     assert all(pair.displacement_px is not None and pair.displacement_px < 2.5 for pair in pairs[:2])
@@ -87,7 +87,7 @@ def test_a_stack_is_measured_pair_by_pair_and_its_strangers_flagged() -> None:
 
 def test_a_displaced_stack_reads_worse_than_a_still_one() -> None:
     still, moved = (SectionPhantom(shape=SHAPE, count=3, seed=4, jitter=jitter) for jitter in (0, 1))
-    near, far = (measure_quality(np.stack([p.render_section(z) for z in range(3)])) for p in (still, moved))
+    near, far = (measure_pairs(np.stack([p.render_section(z) for z in range(3)])) for p in (still, moved))
     for a, b in zip(near, far, strict=True):
         assert a.displacement_px is not None
         assert b.displacement_px is not None
@@ -95,11 +95,11 @@ def test_a_displaced_stack_reads_worse_than_a_still_one() -> None:
 
 
 def test_constant_sections_are_flagged_and_small_ones_refused() -> None:
-    pairs = measure_quality(np.zeros((3, 64, 64), np.uint8))
+    pairs = measure_pairs(np.zeros((3, 64, 64), np.uint8))
     assert [pair.reasons for pair in pairs] == [("section 0 is constant",), ("section 1 is constant",)]
     assert [pair.snr for pair in pairs] == [0, 0]
     with pytest.raises(ParameterError, match="too small"):
-        measure_quality(np.zeros((3, 63, 64), np.uint8))
+        measure_pairs(np.zeros((3, 63, 64), np.uint8))
 
 
 def report() -> AlignmentReport:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import emkit
-from emkit.align import measure_quality
+from emkit.align import measure_pairs
 from emkit.errors import ParameterError
 from emkit.io.omezarr import create_volume, shard_grid, write_block
 from emkit.phantoms import SectionPhantom
@@ -28,7 +28,7 @@ def volume(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_step_says_what_the_library_says(volume: Path) -> None:
-    assert emkit.measure_alignment(volume) == measure_quality(emkit.open_volume(volume))
+    assert emkit.measure_alignment(volume) == measure_pairs(emkit.open_volume(volume))
 
 
 def test_a_stranger_is_flagged_and_the_rest_is_still(volume: Path) -> None:

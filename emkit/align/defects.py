@@ -1,0 +1,170 @@
+"""Which sections of a raw stack are bad, how bad, and what is wrong with each: nine defects by name.
+
+Two kinds of statistics are measured. Those of a *picture* (`picture`) tell what damaged it: `fold`, `tear`, `charging`,
+`contrast`, `defocus`. Those of *pairs* (`resemblance`) tell how sections follow each other, and whether two are the same tissue.
+
+Each defect has its own statistic, and a limit for it; *evidence* is the statistic over its limit, so 1 is the border. The limits
+lie between what good sections give and what that defect gives: ``python -m benchmarks.quality`` measures and prints both.
+
+A weak pair is charged to one section. A damaged picture explains it; so does a section that repeats the one before it, where the
+tissue of two should be. Else a section that is weak to all its neighbours is foreign: `out_of_order` if it matches elsewhere in the
+stack, `displaced` if nowhere. Else, if the section after the next fits well, two were exchanged: `out_of_order`, both. What remains
+is a `gap`, charged to the first section after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from emkit.align.picture import Picture, measure_picture
+from emkit.align.quality import Sections
+from emkit.align.resemblance import Resemblance, compare_sections, find_place
+from emkit.errors import ParameterError
+from emkit.transforms import Floats
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Defect = Literal["defocus", "displaced", "duplicate", "gap", "out_of_order", "fold", "tear", "charging", "contrast"]
+DEFECTS: tuple[Defect, ...] = get_args(Defect)
+LIMITS = {  # statistic: the value at which it is evidence of 1
+    "blur": 1.0,  # by how much `sharpness` is below that of the stack, log of power
+    "spread": 0.8,  # distance of `spread` from that of the stack, log of grey levels
+    "saturated": 0.4,  # share of the pixels
+    "stripes": 0.38,
+    "stain": 1.9,
+    "dark_line": 0.55,
+    "bright_line": 0.6,
+    "same": 0.4,
+    "loss": 0.55,
+}
+NOISE_SNR = 3.7  # of patches that share nothing
+USUAL_SNR = 5.5  # neighbours hardly stay below: a stack whose median does is judged by this
+PLACE_SNR = 7.0  # of whole sections: above it two show the same place
+ELSEWHERE_SNR = 10.0  # of whole sections: true neighbours reach 15, with two missing between 9, strangers 6
+STRANGE = 0.5  # share of weak pairs above which a stack is none, and nobody's place in it is searched
+
+
+def measure_quality(sections: Sections) -> pd.DataFrame:
+    """What is wrong with each section of a stack: a table, one row a section, in order.
+
+    ``score``: higher is worse, 1 is the border of a defect. ``defect``: "", or one of `DEFECTS`. Then each statistic of `Picture`;
+    of `Resemblance` for the pair with the section before, NaN for the first; ``loss``, the share of the usual match which that
+    pair has lost; ``elsewhere``, the section that one out of order matches best, or -1.
+
+    ``sections[z]`` is a raw image (y, x), not aligned; two are held at a time. A good section beside a bad one is not charged with
+    their match. ParameterError if the shapes differ or are below 64 px.
+    """
+    shapes = {np.asarray(sections[z]).shape for z in range(len(sections))}
+    if len(shapes) != 1 or len(next(iter(shapes))) != 2:
+        found = ", ".join(map(str, sorted(shapes))) or "none"
+        raise ParameterError(f"sections: found the shapes {found}; needed: one or more images (y, x), all of one shape.")
+    pictures = [measure_picture(np.asarray(sections[z])) for z in range(len(sections))]
+    near = [_compare(sections, z, z + 1) for z in range(len(sections) - 1)]
+    verdict = Verdict(pictures, near)
+    skips = {i: _compare(sections, i, i + 2) for i in verdict.skips()}
+    places = {z: find_place(sections, z) for z in verdict.foreign()} if verdict.is_stack() else {}
+    return verdict.table(skips, places)
+
+
+def _compare(sections: Sections, i: int, j: int) -> Resemblance:
+    return compare_sections(np.asarray(sections[i]), np.asarray(sections[j]))
+
+
+class Verdict:
+    """The statistics of a stack, and what follows from them. ``near[z]`` compares sections z and z + 1."""
+
+    def __init__(self, pictures: Sequence[Picture], near: Sequence[Resemblance]) -> None:
+        self.pictures, self.near, self.count = pictures, near, len(pictures)
+        told = {field.name: np.array([getattr(one, field.name) for one in pictures]) for field in fields(Picture)}
+        blur = np.median(told["sharpness"]) - told["sharpness"]
+        spread = np.abs(told["spread"] - np.median(told["spread"]))
+        self.damage: dict[Defect, Floats] = {  # in the order in which they are named
+            "fold": told["dark_line"] / LIMITS["dark_line"],
+            "tear": told["bright_line"] / LIMITS["bright_line"],
+            "charging": np.maximum(told["stripes"] / LIMITS["stripes"], told["stain"] / LIMITS["stain"]),
+            "contrast": np.maximum(spread / LIMITS["spread"], told["saturated"] / LIMITS["saturated"]),
+            "defocus": blur / LIMITS["blur"],
+        }
+        self.repeat = np.array([0.0, *(pair.same for pair in near)]) / LIMITS["same"]
+        self.usual_snr = max(float(np.median([pair.snr for pair in near] or [0.0])), USUAL_SNR)
+        self.loss = np.array([self.lost(pair) for pair in near])  # of pair (z, z + 1)
+        damaged = np.max(list(self.damage.values()), axis=0) >= 1
+        explained = damaged[:-1] | damaged[1:] | (self.repeat[:-1] >= 1)
+        self.weak = self.loss >= LIMITS["loss"]
+        self.open = {int(i) for i in np.flatnonzero(self.weak & ~explained)}  # weak pairs that nothing in the pictures explains
+        self.counted = np.where(explained, 0, self.loss)
+
+    def lost(self, pair: Resemblance) -> float:
+        """The share of the usual match of neighbours that a pair has lost; 1: it matches no better than strangers."""
+        return (self.usual_snr - pair.snr) / (self.usual_snr - NOISE_SNR)
+
+    def skips(self) -> list[int]:
+        """Which pairs (i, i + 2) must be compared, by i: those that could tell an exchange of neighbours from a gap."""
+        return sorted({i for pair in self.open for i in (pair - 1, pair) if 0 <= i < self.count - 2} if self.is_stack() else ())
+
+    def foreign(self) -> list[int]:
+        """Sections whose neighbours all do not match: their place is to be searched."""
+        last = self.count - 1
+        inner = [z for z in range(1, last) if self.weak[z - 1] and self.weak[z] and self.open & {z - 1, z}]
+        # the first and the last have one neighbour only: where that one is foreign, nothing speaks against them
+        sure = set(inner) if self.is_stack() else set()
+        ends = [z for z, pair, beside in ((0, 0, 1), (last, last - 1, last - 1)) if pair in self.open and beside not in sure]
+        return sorted({*inner, *ends})
+
+    def is_stack(self) -> bool:
+        """Whether enough neighbours match that a section may have another place."""
+        return bool(self.near) and float(self.weak.mean()) <= STRANGE
+
+    def charge(self, skips: Mapping[int, Resemblance], places: Mapping[int, tuple[int, float]]) -> dict[int, tuple[Defect, int]]:
+        """Sections to which open pairs are charged: the name of what is wrong, and the pair."""
+        charged: dict[int, tuple[Defect, int]] = {}
+        for z in self.foreign():
+            pair = max((i for i in (z - 1, z) if i in self.open), key=lambda i: self.loss[i])
+            other, snr = places.get(z, (-1, 0.0))
+            if snr >= ELSEWHERE_SNR and abs(other - z) > 2:
+                charged[z] = ("out_of_order", pair)
+            elif snr < ELSEWHERE_SNR and self.near[pair].whole_snr < PLACE_SNR:
+                charged[z] = ("displaced", pair)
+        close = {i for i, pair in skips.items() if self.lost(pair) < LIMITS["loss"]}
+        for i in sorted(self.open):
+            after = i in close and i + 1 < len(self.near) and not self.weak[i + 1]
+            before = i - 1 in close and not self.weak[i - 1]
+            if {i, i + 1} & charged.keys():
+                continue
+            for z in (i + 1, i + 2) if after else (i - 1, i) if before else ():
+                charged[z] = ("out_of_order", i)
+            if not (after or before):
+                charged[i + 1] = ("gap", i)
+        return charged
+
+    def table(self, skips: Mapping[int, Resemblance], places: Mapping[int, tuple[int, float]]) -> pd.DataFrame:
+        """What is wrong with each section, and every number."""
+        import pandas as pd
+
+        charged = self.charge(skips, places)
+        ordinary = np.where(self.weak, 0, self.counted) / LIMITS["loss"]  # a match that is not weak is charged as a gap would be
+        score = np.max([*self.damage.values(), self.repeat, np.array([0.0, *ordinary])], axis=0)
+        defects: list[Defect | Literal[""]] = []
+        for z in range(self.count):
+            found = [name for name, evidence in self.damage.items() if evidence[z] >= 1]
+            if found[:2] == ["fold", "tear"] and self.damage["tear"][z] > self.damage["fold"][z]:
+                found = ["tear"]
+            found += ["duplicate"] if self.repeat[z] >= 1 else []
+            if z in charged:
+                score[z] = max(score[z], self.loss[charged[z][1]] / LIMITS["loss"])
+                found.append(charged[z][0])
+            defects.append(found[0] if found else "")
+        pairs = [asdict(pair) for pair in self.near]
+        before = pd.DataFrame(pairs, index=range(1, self.count), columns=[field.name for field in fields(Resemblance)])
+        rows = pd.DataFrame([asdict(picture) for picture in self.pictures]).join(before)
+        rows["loss"] = np.array([np.nan, *self.loss])
+        moved = {z for z, (name, _) in charged.items() if name == "out_of_order"}
+        rows["elsewhere"] = [places[z][0] if z in moved & places.keys() else -1 for z in range(self.count)]
+        rows.insert(0, "defect", defects)
+        rows.insert(0, "score", score)
+        return rows
