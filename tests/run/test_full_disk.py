@@ -1,5 +1,6 @@
 """A disk that fills up at any byte: one message, nothing half taken for whole, and the run goes on once there is room."""
 
+import errno
 import os
 import random
 import shutil
@@ -30,9 +31,15 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 def fill(disk: Path, left_bytes: int) -> Path:
     """Leave so much room; the file that takes the rest."""
-    stat = os.statvfs(disk)
     with (filler := disk / "filler").open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(1, stat.f_bavail * stat.f_bsize - left_bytes))
+        while True:
+            stat = os.statvfs(disk)
+            try:
+                os.posix_fallocate(file.fileno(), 0, max(1, stat.f_bavail * stat.f_bsize - left_bytes))
+                break
+            except OSError as full:  # the run has written meanwhile
+                if full.errno != errno.ENOSPC:
+                    raise
     return filler
 
 
