@@ -21,6 +21,7 @@ from emkit.catalogue.removing import Removal, plan_removal, remembered, remove_f
 from emkit.catalogue.store import HOME, Store
 from emkit.catalogue.things import COUNTED_NAME, Look, Thing, chains, read_thing, walk
 from emkit.errors import EmkitError, ParameterError, PathError
+from emkit.io.counted import HDF5
 from emkit.notebooks import fill
 from emkit.recipe import read
 from emkit.run.folder import RunFolder
@@ -121,13 +122,17 @@ class Catalogue:
         return folder
 
     def notebook(self, name: str, template: Path, home: Path) -> Path:
-        """The notebook of a scan: a template filled for it, once, in `home`; a copy that is there stays as it is."""
+        """The notebook of a scan: a template filled for it, once, in `home`; a copy that is there stays as it is.
+
+        The template's parameters `source` (raw frames), `out` (where they are counted to) and `scan` (counted) are set.
+        """
         entry = self.entry(name)
-        out = inside(home.resolve(), f"{name}.ipynb")
-        counted = self.root / (entry.counted[0] if entry.counted else f"{name}{COUNTED_NAME}")
-        values = {"source": str(self.root / entry.raw) if entry.raw else "", "counted": str(counted), "scan": str(counted)}
-        fill(template, out, {**values, "out": str(counted), "volume": str(self.root / entry.shown)})
-        return out
+        home.mkdir(parents=True, exist_ok=True)
+        path = inside(home.resolve(), f"{name}.ipynb")
+        zarr = next((one for one in entry.counted if not one.endswith(HDF5)), f"{name}{COUNTED_NAME}")
+        values = {"source": entry.raw, "out": zarr, "scan": entry.counted[0] if entry.counted else None}
+        fill(template, path, {key: str(self.root / value) for key, value in values.items() if value})
+        return path
 
     # ---- within ----
 

@@ -49,7 +49,7 @@ def _raw(path: Path) -> NDArray[np.float64]:
     flat = chosen.ravel()
     means = [raw.read(list(flat[k : k + BATCH]))[:, middle].mean(1) for k in range(0, len(flat), BATCH)]
     image = np.concatenate(means).astype(np.float64)
-    there = raw.complete[flat]
+    there = (raw.file_of[flat] >= 0).any(1)
     return np.where(there, image, image[there].min(initial=image.max())).reshape(chosen.shape)
 
 

@@ -80,7 +80,7 @@ class Store:
             raise PathError(f"{self.path} is a link; remove it, so that the catalogue is made beside the data.")
         try:
             self.path.parent.mkdir(exist_ok=True)
-            connection = sqlite3.connect(self.path, timeout=PATIENCE_S, isolation_level=None)
+            connection = _connected(self.path)
             try:
                 _prepare(connection)
             except sqlite3.DatabaseError as error:
@@ -88,7 +88,7 @@ class Store:
                 if not _is_broken(error):
                     raise
                 self.path.unlink(missing_ok=True)
-                connection = sqlite3.connect(self.path, timeout=PATIENCE_S, isolation_level=None)
+                connection = _connected(self.path)
                 _prepare(connection)
         except (PermissionError, OSError):
             return None
@@ -99,7 +99,7 @@ class Store:
         return connection
 
     def _in_memory(self) -> sqlite3.Connection:
-        memory = sqlite3.connect(":memory:", isolation_level=None)
+        memory = _connected(":memory:")
         with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True)) as there:
             there.backup(memory)
         _prepare(memory)
@@ -122,6 +122,11 @@ class Store:
 
     def _refusal(self, error: sqlite3.Error) -> PathError:
         return PathError(f"{self.path} cannot be used now ({error}). It holds nothing of its own: if this stays, remove it.")
+
+
+def _connected(to: Path | str) -> sqlite3.Connection:
+    """Each statement by itself; from any thread, one at a time: a kernel answers its page in another than it runs cells in."""
+    return sqlite3.connect(to, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

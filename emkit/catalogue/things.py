@@ -151,8 +151,7 @@ def _read_raw(root: Path, folder: Path) -> Thing:
         told = "its files do not tell the scan's shape: count it with emkit count-scan --scan-shape"
     shape = (*header.scan_shape, *header.frame_shape) if header.scan_shape else None
     size = sum(file.stat().st_size for file in header.files)
-    facts = {**microscope_facts(folder), "raw version": str(header.version)}
-    return Thing(path, "raw", path, whole, told, shape, frames, size, _newest(header.files), facts)
+    return Thing(path, "raw", path, whole, told, shape, frames, size, _newest(header.files), microscope_facts(folder))
 
 
 def _read_counted(root: Path, path: Path) -> Thing:
