@@ -14,6 +14,8 @@ from tests.rooms import Rooms, longest_first
 settings.register_profile("sample", deadline=None, max_examples=SAMPLE, derandomize=True)
 settings.register_profile("campaign", deadline=None, max_examples=EXAMPLES)
 
+CAMPAIGN_TIMEOUT_S = 3600
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--campaign", action="store_true", help="run the long campaigns whole instead of a seeded sample of them")
@@ -34,10 +36,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Rooms:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is marked `campaign`, unless it was asked for."""
+    """Leave out what is marked `campaign`, unless it was asked for; then each test may take as long as its repeats need."""
     if hasattr(config, "workerinput"):  # one of several processes
         longest_first(items)
     if config.getoption("--campaign"):
+        for item in items:
+            item.add_marker(pytest.mark.timeout(CAMPAIGN_TIMEOUT_S))
         return
     left_out = [item for item in items if item.get_closest_marker("campaign")]
     items[:] = [item for item in items if item not in left_out]

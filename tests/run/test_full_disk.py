@@ -43,7 +43,6 @@ def fill(disk: Path, left_bytes: int) -> Path:
     return filler
 
 
-@pytest.mark.timeout(3600)  # a campaign fills it some dozens of times
 @pytest.mark.parametrize("full", ["output", "runs"])
 def test_a_full_disk_is_told_and_the_run_goes_on_after_it(
     undisturbed: Alignment, phantom: Path, tmp_path: Path, disk: Path, campaign: bool, full: str, record_property: Any

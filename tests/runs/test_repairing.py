@@ -43,7 +43,6 @@ def inodes(out: Path) -> dict[str, int]:
     return {path.relative_to(out).as_posix(): path.stat().st_ino for path in files(out)}
 
 
-@pytest.mark.timeout(3600)  # a campaign repairs each kind some hundred times
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_damage_is_repaired_alone(copy_of: Copy, kind: str, campaign: bool) -> None:
     """Bit for bit; what no lost task wrote, and no other writes into, is still the same file."""
