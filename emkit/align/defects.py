@@ -37,8 +37,8 @@ LIMITS = {  # statistic: the value at which it is evidence of 1
     "saturated": 0.4,  # share of the pixels
     "stripes": 0.38,
     "stain": 1.9,
-    "dark_line": 0.55,
-    "bright_line": 0.6,
+    "dark_line": 0.82,
+    "bright_line": 0.78,
     "same": 0.4,
     "loss": 0.55,
 }

@@ -22,7 +22,8 @@ STRIP_PX = 64  # over which a line of the scan is straight, though the section w
 LINES_PX = 80  # side to which a section is shrunk for the search of straight lines and stains
 ANGLES = 60
 FLANK = 0.075  # of the side: how far beside a line its surroundings are looked at; wider than a fold or a tear is broad
-STANDS_OUT = 1.2  # spreads by which a point of a line differs from both its flanks
+STANDS_OUT = 1.0  # spreads by which a point of a line differs from both its flanks
+SMOOTH = 9  # shrunken px along a line over which its flanks are averaged: one dark body beside a fold does not break it
 STAIN = 0.05  # of the side: scale of a stain
 
 
@@ -117,7 +118,8 @@ def measure_lines(small: Pixels) -> tuple[float, float]:
         x = (width - 1) / 2 - across[:, None] * np.sin(angle) + along * np.cos(angle)
         held = (y >= 0) & (y <= height - 1) & (x >= 0) & (x <= width - 1)
         seen = ndimage.map_coordinates(small, [y, x], order=1, mode="nearest", output=np.float32)
-        line, before, after = seen[flank:-flank], seen[: -2 * flank], seen[2 * flank :]
+        sides = ndimage.uniform_filter1d(seen, SMOOTH, axis=1)
+        line, before, after = seen[flank:-flank], sides[: -2 * flank], sides[2 * flank :]
         inside = held[flank:-flank] & held[: -2 * flank] & held[2 * flank :]
         length = inside.sum(axis=1)
         long = length > 0.6 * min(height, width)
