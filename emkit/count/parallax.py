@@ -92,9 +92,11 @@ def reconstruct_parallax(
     centre, radius_px = disk or estimate_disk(scan)
     parallax = estimate_parallax(scan, calibration, centre, radius_px)
     aberrations = parallax.aberrations(calibration, near)
-    image = align_bright_field(scan, parallax, centre, radius_px)
-    phase = _phase(image, parallax, aberrations, calibration, radius_px * calibration.pixel_mrad)
-    return ParallaxImage(parallax, aberrations, image, phase)
+    electrons = _aligned(scan, parallax, centre, radius_px)
+    image = electrons / electrons.mean() - 1
+    foci = parallax.steps_per_px @ aberrations.orientation.matrix.T * calibration.step_nm / (calibration.pixel_mrad / 1000)
+    transfer = _transfer(image.shape, foci, calibration, radius_px * calibration.pixel_mrad)
+    return ParallaxImage(parallax, aberrations, image, _without_transfer(image, transfer, float(1 / electrons.mean())))
 
 
 def estimate_parallax(
@@ -132,11 +134,15 @@ def align_bright_field(
 
     What leaves the scan on one side comes in on the other: the border is wrong by as far as images are moved.
     """
+    electrons = _aligned(scan, parallax, centre, radius_px, across)
+    return np.asarray(electrons / electrons.mean() - 1)
+
+
+def _aligned(scan: CountedScan, parallax: Parallax, centre: tuple[float, float], radius_px: float, across: int = 24) -> Floats:
     total = np.zeros(scan.scan_shape, np.complex128)
     for _, k, image in _tilted_images(scan, centre, radius_px, _side(radius_px, across)):
         total += _moved(scipy.fft.fft2(image), parallax.steps_per_px @ k)
-    aligned = np.fft.ifft2(total).real
-    return np.asarray(aligned / aligned.mean() - 1)
+    return np.asarray(np.fft.ifft2(total).real)
 
 
 def estimate_disk(scan: CountedScan) -> tuple[tuple[float, float], float]:
@@ -247,25 +253,28 @@ def _moved(wave: Waves, move: Floats) -> NDArray[np.complex128]:
     return np.asarray(wave * qy[:, None] * qx)
 
 
-def _phase(
-    image: Floats,
-    parallax: Parallax,
-    aberrations: Aberrations,
-    calibration: Calibration,
-    semiangle_mrad: float,
-    noise: float = 0.05,
-) -> Floats:
-    """The weak phase whose bright field is this, by a Wiener filter for signals of `noise`.
+def _transfer(shape: tuple[int, ...], foci: Floats, calibration: Calibration, semiangle_mrad: float) -> Floats:
+    """How much of a weak phase comes into the aligned bright field at each frequency q.
 
-    Its transfer is 2 sin χ(q) times the overlap of the aperture with itself; χ(q) = -π λ q·D q with the foci D along the scan's
-    axes.
+    It is 2 sin χ(q) times the overlap of the aperture with itself; χ(q) = -π λ q·D q with the foci D (2, 2) along the scan's axes.
     """
-    foci = parallax.steps_per_px @ aberrations.orientation.matrix.T * calibration.step_nm / (calibration.pixel_mrad / 1000)
-    q = np.stack(np.meshgrid(*(np.fft.fftfreq(n, calibration.step_nm) for n in image.shape), indexing="ij"), -1)
+    q = np.stack(np.meshgrid(*(np.fft.fftfreq(n, calibration.step_nm) for n in shape), indexing="ij"), -1)
     chi = -np.pi * calibration.wavelength_nm * np.einsum("yxi,ij,yxj->yx", q, foci, q)
     half = np.minimum(np.hypot(q[..., 0], q[..., 1]) * calibration.wavelength_nm / (2 * semiangle_mrad / 1000), 1)
-    transfer = 2 * np.sin(chi) * 2 / np.pi * (np.arccos(half) - half * np.sqrt(1 - half**2))
-    return np.asarray(np.fft.ifft2(np.fft.fft2(image) * transfer / (transfer**2 + noise)).real)
+    return np.asarray(2 * np.sin(chi) * 2 / np.pi * (np.arccos(half) - half * np.sqrt(1 - half**2)))
+
+
+def _without_transfer(image: Floats, transfer: Floats, noise: float) -> Floats:
+    """What came through the transfer into the image, by Wiener's filter.
+
+    The noise is that of counting, and known; the power of the signal is what is left of the image's, ring by ring of frequencies.
+    """
+    waves = np.fft.fft2(image)
+    ring = np.rint(max(image.shape) * np.hypot(*np.meshgrid(*map(np.fft.fftfreq, image.shape), indexing="ij"))).astype(int).ravel()
+    power = np.bincount(ring, (np.abs(waves) ** 2).ravel() / image.size) / np.bincount(ring) - noise
+    passed = np.bincount(ring, transfer.ravel() ** 2) / np.bincount(ring)
+    signal = (np.maximum(power, 0) / np.maximum(passed, 1e-3))[ring].reshape(image.shape)
+    return np.asarray(np.fft.ifft2(waves * transfer * signal / (transfer**2 * signal + noise)).real)
 
 
 def _wrapped(angle_deg: float) -> float:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
+from tifffile import imread
 
 import emkit
 from emkit import count
@@ -71,7 +72,28 @@ def grey(values: np.ndarray, black: float, white: float) -> Image.Image:
     return Image.fromarray((np.clip((values.astype(float) - black) / (white - black), 0, 1) * 255).astype(np.uint8)).convert("RGB")
 
 
+def draw_parallax() -> Image.Image:
+    """The phase as it is found, and as it was planted."""
+    with tempfile.TemporaryDirectory() as folder:
+        phantom, out = Path(folder, "phantom"), Path(folder, "phase.tif")
+        emkit.make_phase_phantom(out=phantom, scan_shape=(80, 64), seed=2)
+        emkit.reconstruct_phase(phantom / "counted", out=out, step_nm=0.1, pixel_mrad=1.0)
+        phases = [imread(path).astype(float) for path in (out, phantom / "phase.tif")]
+    found, planted = (Image.fromarray(_grey(phase)).resize((318, 400), Image.Resampling.NEAREST) for phase in phases)
+    return Image.fromarray(np.concatenate([np.asarray(found), np.full((400, 4), 255, np.uint8), np.asarray(planted)], axis=1))
+
+
+def _grey(values: np.ndarray) -> np.ndarray:
+    least, most = np.percentile(values, (1, 99))
+    return (np.clip((values - least) / (most - least), 0, 1) * 255).astype(np.uint8)
+
+
 if __name__ == "__main__":
-    pictures = {"align_sections": draw_align_sections, "make_phantom": draw_make_phantom, "count_a_scan": draw_count_a_scan}
+    pictures = {
+        "align_sections": draw_align_sections,
+        "make_phantom": draw_make_phantom,
+        "count_a_scan": draw_count_a_scan,
+        "parallax": draw_parallax,
+    }
     for name, draw in pictures.items():
         draw().quantize(48).save(HERE / f"{name}.png", optimize=True)
