@@ -48,7 +48,7 @@ def make_scan_phantom(
     """Make the raw files of a synthetic 4D-STEM scan whose electrons are known.
 
     Writes sectors as the 4D Camera does (version 5), the dark reference as dark.npy, and per file of frames the true places of
-    the electrons as truth/*.npz (places (n, 2) as (ky, kx) px, and their number for each frame).
+    the electrons as an .npz in the folder truth (places (n, 2) as (ky, kx) px, and their number for each frame).
 
     Parameters
     ----------
