@@ -1,7 +1,8 @@
 """Dense data as microscopes write it: Gatan DM3 and DM4, FEI SER and EMI, EMD (Velox, NCEM, py4DSTEM), MRC, Merlin MIB.
 
 The bytes are read by RosettaSciIO, which is under the GPL: it is an extra, and never part of emkit. What comes back is lazy, with
-the axes' names, scales and units from the file; axes without a name are (sy, sx) of the scan and (ky, kx) of the detector.
+the axes' names, scales and units from the file, and as attribute `instrument` what the microscope was set to; axes without a name
+are (sy, sx) of the scan and (ky, kx) of the detector.
 """
 
 from importlib import import_module
@@ -24,6 +25,7 @@ PLUGINS = {
     ".mib": "quantumdetector",
     ".mrc": "mrc",
 }
+UNITS = {"beam energy": "keV", "camera length": "mm", "beam current": "nA", "convergence angle": "mrad", "stage tilt alpha": "°"}
 MICRO = {"n_m": "nm", "um": "µm", "": "px"}
 
 
@@ -62,4 +64,18 @@ def _labelled(found: dict[str, Any], path: Path) -> "xarray.DataArray":
         )
         coordinates[name] = (name, values, {"units": MICRO.get(str(axis.get("units") or ""), str(axis.get("units")))})
     title = str(found.get("metadata", {}).get("General", {}).get("title") or path.stem)
-    return xarray.DataArray(data, coordinates, dims, title, {"source": path.name})
+    return xarray.DataArray(data, coordinates, dims, title, {"source": path.name, "instrument": _instrument(found)})
+
+
+def _instrument(found: dict[str, Any]) -> dict[str, str]:
+    """What the microscope was set to, in words: where the reader says in which of the file's own tags that stands."""
+    told = {}
+    for place, (target, convert) in (found.get("mapping") or {}).items():
+        group, _, name = str(target).partition("Acquisition_instrument.TEM.")
+        value: Any = found.get("original_metadata")
+        for key in place.split("."):
+            value = value.get(key) if hasattr(value, "get") else None
+        if not group and value is not None and (meant := convert(value) if convert else value) not in (None, ""):
+            words = name.replace("_", " ").replace(".", " ").lower()
+            told[words] = f"{meant:g} {UNITS.get(words, '')}".strip() if isinstance(meant, float) else str(meant)
+    return told

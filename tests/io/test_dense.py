@@ -33,6 +33,13 @@ def test_files_of_several_makers(data_dir: Path, name: str, dims: tuple[str, ...
     assert np.isfinite(found.values).all() and found.values.any()
 
 
+def test_what_the_microscope_was_set_to(data_dir: Path) -> None:
+    told = open_dense(data_dir / "em-formats/EELS_SI.dm4")[0].attrs["instrument"]
+    assert told["beam energy"] == "200 keV" and told["camera length"] == "550 mm" and told["acquisition mode"] == "STEM"
+    assert open_dense(data_dir / "em-formats/fei_example_dpc_titles.emd")[0].attrs["instrument"]["microscope"] == "Titan"
+    assert open_dense(data_dir / "em-formats/HAADFscan.mrc")[0].attrs["instrument"] == {}
+
+
 def test_several_datasets_in_one_file(data_dir: Path) -> None:
     found = open_dense(data_dir / "em-formats/fei_example_dpc_titles.emd")
     assert {"iDPC", "DF4-A"} <= {data.name for data in found} and len(found) == 9
