@@ -89,7 +89,9 @@ def test_what_is_not_whole_is_named_with_its_place(tmp_path: Path) -> None:
     complete = np.ones(30, bool)
     complete[[7, 29]] = False
     write_counted(counted := scan(complete), tmp_path / "counted.zarr")
-    losses = ScanView(tmp_path / "counted.zarr").children[-1].value
+    view = ScanView(tmp_path / "counted.zarr")
+    assert (shown(view.images["lost"]) == 255 * ~complete.reshape(SCAN)).all()
+    losses = view.children[-1].value
     assert "28 of 30 frames are whole" in losses and "2 frames are not whole" in losses
     assert f"frame 7 (sy=1, sx=2): {counted.counts[7]} electrons" in losses and "frame 29 (sy=5, sx=4)" in losses
     assert "were probably lost to others" in losses
@@ -101,7 +103,8 @@ def test_many_that_are_not_whole_are_counted(tmp_path: Path) -> None:
     many = NAMED + 20
     empty = CountedScan(np.zeros(many + 1, np.int64), np.zeros(0, np.uint32), (1, many), FRAME, complete=np.zeros(many, bool))
     write_counted(empty, tmp_path / "counted")
-    assert "and 20 more" in ScanView(tmp_path / "counted").children[-1].value
+    losses = ScanView(tmp_path / "counted").children[-1].value
+    assert "and 20 more" in losses and "frame 3 (sy=0, sx=3): nothing" in losses
 
 
 def test_what_stands_at_the_output_is_shown_before_any_run(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ that a screen can show. Axis order is (z, y, x).
 """
 
 import html
-from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from emkit.io.omezarr import read_levels
 from emkit_widgets.form import StepForm
 from emkit_widgets.messages import note_message
 from emkit_widgets.pairs import PairTable
+from emkit_widgets.picture import grey_png
 from emkit_widgets.section import SectionView
 
 SCREEN_PX = 2048
@@ -58,7 +58,7 @@ class QualityView(widgets.VBox):
             return
         pair = self.report.pairs[self.pairs.selected]
         self.sections.compare(pair.fixed, pair.moving)
-        self.signal.value = _png(match_signal(self.shown[pair.fixed], self.shown[pair.moving]))
+        self.signal.value = grey_png(match_signal(self.shown[pair.fixed], self.shown[pair.moving]), 0, WHITE_SD)
         self.caption.value = note_message(
             f"Sections {pair.fixed} and {pair.moving} as aligned. One bright point in the middle: they match there. "
             "Elsewhere: by so much they are off. None: nothing matches."
@@ -147,11 +147,3 @@ def _heading(report: AlignmentReport) -> str:
         *([f"left out: {', '.join(map(str, excluded))}"] if excluded else []),
     ]
     return f"<b>Quality of the alignment</b> &nbsp; {html.escape(' · '.join(facts))}"
-
-
-def _png(signal: NDArray[np.float32]) -> bytes:
-    from PIL import Image
-
-    grey = (np.clip(signal / WHITE_SD, 0, 1) * 255).astype(np.uint8)
-    Image.fromarray(grey).save(file := BytesIO(), "PNG")
-    return file.getvalue()

@@ -46,6 +46,10 @@ class ScanView(widgets.VBox):
             self.detector.centre = count.estimate_centre(self.scan)
             self.detector.disk_px, self.detector.inner_px, self.detector.outer_px = side / 4, side / 3, side / 2
         self.images = {kind: Picture(title) for kind, title in KINDS.items()}
+        self.images["sum"].show(self.scan.sum("frame"), "electrons")
+        if self.scan.complete is not None:
+            self.images["lost"] = Picture("Not whole")
+            self.images["lost"].show(self.scan.weigh((~self.scan.complete).astype(np.int64)), "frames at a position")
         self.keep = StepForm(emkit.virtual_image, scan=path, out=f"{Path(path).name}.tif")
         pattern = widgets.VBox([widgets.HTML("<b>Mean diffraction pattern</b>"), self.detector]).add_class("emkit-pattern")
         images = widgets.Box(list(self.images.values())).add_class("emkit-images")
@@ -55,7 +59,6 @@ class ScanView(widgets.VBox):
         self.add_class("emkit-scan")
         self.detector.observe(lambda _: self.show(), names=("centre", "disk_px", "inner_px", "outer_px", "moving"))
         self.keep.fields["detector"].entry.observe(lambda _: self._fill(), names="value")
-        self.images["sum"].show(self.scan.sum("frame"), "electrons")
         self.show()
 
     def show(self) -> None:
@@ -129,6 +132,10 @@ def _losses(scan: CountedScan, told: str) -> str:
     if not len(lacking):
         return report
     places = [(k, *divmod(int(scan.positions[k]), scan.scan_shape[1]), int(scan.counts[k])) for k in lacking[:NAMED]]
-    items = "".join(f"<li>frame {k} (sy={sy}, sx={sx}): {found:,} electrons in what is there</li>" for k, sy, sx, found in places)
+    items = "".join(f"<li>frame {k} (sy={sy}, sx={sx}): {_there(found)}</li>" for k, sy, sx, found in places)
     more = f"<li>and {len(lacking) - NAMED:,} more</li>" if len(lacking) > NAMED else ""
     return f"{report}<details><summary>{len(lacking):,} frames are not whole</summary><ul>{items}{more}</ul></details>"
+
+
+def _there(found: int) -> str:
+    return f"{found:,} electrons in what is there" if found else "nothing"
