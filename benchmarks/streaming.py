@@ -1,23 +1,25 @@
-"""How fast a scan streams over the loopback of this machine, beside what its memory and its sockets can do.
+"""How fast a scan streams over the loopback of this machine, on two of its cores, beside what its memory and its sockets can do.
 
-    python -m benchmarks.streaming [--rounds 3] [--groups 400] [--batch 8] [--json FILE]
+    python -m benchmarks.streaming [--rounds 5] [--groups 150] [--batch 16] [--json FILE]
 
-Every way moves the same bytes, sectors of 576 x 144 px: `groups` blocks of `batch` frames for each of the sectors.
+Every way moves the same bytes, sectors of 576 x 144 px: `groups` blocks of `batch` frames for each of the four sectors.
 
     memcpy      numpy copies one block after the other, one thread
     socket      a plain TCP socket: sendall in one process, recv_into the same buffer in another
+    push        plain ZeroMQ: PUSH in one process, PULL in another, no copy in Python, nothing looked at
     direct      our sender (one process) to our wire and messages, each block decoded, checked and confirmed; nothing assembled
-    count       senders → aggregator → receiver that assembles, counts and writes → finaliser, in clear
+    count       senders -> aggregator -> receiver that assembles, counts and writes -> finaliser, in clear
     curve       the same, encrypted
 
 `core s/GB` is the processor's time of both ends together, which a busy machine changes less than the rate: 2 cores that do
-nothing else move 2 / that at most. The ways take turns, round by round; ratios are to the memcpy and the socket of the same round.
-GB = 1e9 bytes. `lost` is how many blocks or frames did not come whole.
+nothing else move 2 / that at most. The ways take turns, round by round; a ratio is to that way in the same round, its middle and
+its extremes. GB = 1e9 bytes. `lost` is how many blocks or frames did not come whole. About two minutes.
 """
 
 import argparse
 import json
 import math
+import os
 import socket
 import statistics
 import tempfile
@@ -43,7 +45,7 @@ from emkit.stream.wire import serving
 
 SECTORS = 4
 HOW = m.How(background=28, xray=344)
-WINDOW = 32
+WINDOW = 16
 
 
 def plan_of(groups: int, batch: int) -> Plan:
@@ -90,6 +92,33 @@ def plain_socket(plan: Plan) -> Took:
                 got += found
             took = Took(time.perf_counter() - began, count - got // size, time.process_time() - cpu + here.recv())
         process.join()
+    return took
+
+
+def _push(address: str, size: int, count: int, cpu: Any) -> None:
+    blocks = np.ones((8, size), np.uint8)
+    began = time.process_time()
+    with zmq.Context() as context, context.socket(zmq.PUSH) as sender:
+        sender.sndhwm = WINDOW
+        sender.connect(address)
+        for k in range(count):
+            sender.send(blocks[k % 8], copy=False)
+    cpu.send(time.process_time() - began)
+
+
+def plain_push(plan: Plan) -> Took:
+    here, there = PROCESSES.Pipe(duplex=False)
+    size, count = plan.batch * plan.part_bytes, plan.groups * SECTORS
+    with zmq.Context() as context, context.socket(zmq.PULL) as sink:
+        sink.rcvhwm = WINDOW
+        sink.bind("tcp://127.0.0.1:0")
+        process = begin(_push, sink.getsockopt_string(zmq.LAST_ENDPOINT), size, count, there)
+        sink.poll()
+        began, cpu = time.perf_counter(), time.process_time()
+        for _ in range(count):
+            sink.recv(copy=False)
+        took = Took(time.perf_counter() - began, 0, time.process_time() - cpu + here.recv())
+    process.join()
     return took
 
 
@@ -148,6 +177,7 @@ def counted(plan: Plan, keys: bool) -> Took:
 WAYS: dict[str, Callable[[Plan], Took]] = {
     "memcpy": memcpy,
     "socket": plain_socket,
+    "push": plain_push,
     "direct": direct,
     "count": lambda plan: counted(plan, keys=False),
     "curve": lambda plan: counted(plan, keys=True),
@@ -156,12 +186,13 @@ WAYS: dict[str, Callable[[Plan], Took]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--groups", type=int, default=400)
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--groups", type=int, default=150)
+    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
     plan = plan_of(given.groups, given.batch)
     gigabytes = plan.frames * SECTORS * plan.part_bytes / 1e9
     found: dict[str, list[float]] = {way: [] for way in given.ways}
@@ -178,23 +209,21 @@ def main() -> None:
     )
     rows = []
     for way, rates in found.items():
-        floors = [floor for floor in ("memcpy", "socket") if floor in found]
-        ratios = {f"of {floor}": statistics.median(a / b for a, b in zip(rates, found[floor], strict=True)) for floor in floors}
+        ratios = {
+            f"of {floor}": sorted(a / b for a, b in zip(rates, found[floor], strict=True))
+            for floor in ("socket", "push")
+            if floor in found and floor != way
+        }
         core = statistics.median(cpu[way])
-        middle, spread = statistics.median(rates), f"({min(rates):.2f} to {max(rates):.2f})"
+        told = [f"{way:8s} {statistics.median(rates):6.2f} GB/s  ({min(rates):.2f} to {max(rates):.2f})"]
+        told += [f"{name} {statistics.median(one):.2f} ({one[0]:.2f} to {one[-1]:.2f})" for name, one in ratios.items()]
+        told += [] if math.isnan(core) else [f"{core:.2f} core s/GB"]
+        print("  ".join([*told, f"lost {lost[way]}"]))
         rows.append(
-            {
-                "way": way,
-                "GB/s": middle,
-                "lost": lost[way],
-                **ratios,
-                "core s/GB": None if math.isnan(core) else core,
-                "rounds": rates,
-            }
+            {"way": way, "GB/s": statistics.median(rates), "lost": lost[way], "rounds": rates}
+            | {name: statistics.median(one) for name, one in ratios.items()}
+            | {"core s/GB": None if math.isnan(core) else core}
         )
-        own = "" if math.isnan(core) else f"  {core:.2f} core s/GB"
-        told = "  ".join(f"{name} {value:.2f}" for name, value in ratios.items())
-        print(f"{way:8s} {middle:6.2f} GB/s  {spread:16s}  {told}{own}  lost {lost[way]}")
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 

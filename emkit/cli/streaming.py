@@ -94,8 +94,8 @@ def _source(parser: argparse.ArgumentParser) -> None:
         "--scan", default=f"scan-{datetime.now():%Y%m%d-%H%M%S}", metavar="NAME", help="what it is called (default: the time)"
     )
     parser.add_argument("--rate", type=float, metavar="N", help="frames per second (default: as fast as it goes)")
-    parser.add_argument("--batch", type=int, default=8, metavar="N", help="frames in a message, 1 to 64 (default: 8)")
-    parser.add_argument("--window", type=int, default=32, metavar="N", help="messages that may be unconfirmed (default: 32)")
+    parser.add_argument("--batch", type=int, default=16, metavar="N", help="frames in a message, 1 to 64 (default: 16)")
+    parser.add_argument("--window", type=int, default=16, metavar="N", help="messages that may be unconfirmed (default: 16)")
 
 
 def make(given: argparse.Namespace) -> int:

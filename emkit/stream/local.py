@@ -64,7 +64,7 @@ class LocalStream:
         """It prints the reports."""
         return self._begin(_finalise, "finaliser", self.address, self._as(FINALISER), self.folder)
 
-    def begin_sender(self, source: Source, sector: int, window: int = 32, rate: float | None = None) -> BaseProcess:
+    def begin_sender(self, source: Source, sector: int, window: int = 16, rate: float | None = None) -> BaseProcess:
         return self._begin(_send, f"sender-{sector}", self.address, self._as(SENDER), source, sector, window, rate)
 
     def finalise(self, told: Callable[[StreamReport], Any], scans: int) -> None:

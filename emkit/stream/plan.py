@@ -29,7 +29,7 @@ class Plan(Record):
     frame_shape: tuple[Size, Size]
     sectors: Annotated[int, Interval(ge=1, le=8)] = 4
     axis: Literal[0, 1] = 0
-    batch: Annotated[int, Interval(ge=1, le=64)] = 8
+    batch: Annotated[int, Interval(ge=1, le=64)] = 16
 
     @model_validator(mode="after")
     def _fits(self) -> "Plan":

@@ -30,7 +30,7 @@ class Sending:
     """One sector of one scan."""
 
     def __init__(
-        self, plan: Plan, sector: int, read: Read, window: int = 32, rate: float | None = None, again_s: float = AGAIN_S
+        self, plan: Plan, sector: int, read: Read, window: int = 16, rate: float | None = None, again_s: float = AGAIN_S
     ) -> None:
         self.plan, self.sector, self.read, self.window, self.rate, self.again_s = plan, sector, read, window, rate, again_s
         self.closed: m.Closed | None = None

@@ -26,7 +26,7 @@ class RawSource:
 
     raw: RawScan
     scan: str
-    batch: int = 8
+    batch: int = 16
     plan: Plan = field(init=False)
     _files: dict[int, NDArray[np.uint8]] = field(init=False, default_factory=dict)
 
@@ -61,7 +61,7 @@ class PhantomSource:
 
     phantom: ScanPhantom
     scan: str
-    batch: int = 8
+    batch: int = 16
     sectors: int = 4
     distinct: int = 64
     plan: Plan = field(init=False)

@@ -46,6 +46,8 @@ def send_phantom(
     if said.state not in LIVING or not said.address:
         raise PathError(f"{out} has no streaming session that runs. Start one: emkit stream start {out} …")
     phantom = ScanPhantom(scan_shape, FRAME_SHAPE, occupancy=OCCUPANCY)
-    plan = Plan(scan=scan or f"phantom-{datetime.now():%H%M%S}", scan_shape=scan_shape, frame_shape=FRAME_SHAPE, sectors=SECTORS)
+    plan = Plan(
+        scan=scan or f"phantom-{datetime.now():%H%M%S}", scan_shape=scan_shape, frame_shape=FRAME_SHAPE, sectors=SECTORS, batch=8
+    )
     source = TrialSource(phantom, plan, lost)
     return begin_senders(said.address, session.security(SENDER), source, window=16, rate=rate)

@@ -3,8 +3,11 @@
 Queues are bounded; the aggregator never waits for a peer: what does not fit is not sent, and comes again, as it is not confirmed.
 """
 
+import ctypes
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
@@ -15,14 +18,16 @@ from emkit.stream.messages import Message, decode, encode
 
 MOST_BYTES = 2**27  # of a message; libzmq ends the connection of who sends more
 QUEUE = 512  # messages a peer
-KERNEL_BYTES = 2**22  # of a socket's own buffer
 HEARTBEAT_MS, DEAD_MS = 1000, 5000
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
+KEPT_BYTES = 2**25  # of a block of memory: glibc's own limit
 
 
 @contextmanager
 def serving(address: str, security: Security) -> Iterator[zmq.Socket[bytes]]:
     """The aggregator's socket. Its address, with the port it got, is `socket.last_endpoint`."""
     security.check(address)
+    _keep_memory()
     with zmq.Context(io_threads=2) as context:
         guard = ThreadAuthenticator(context) if security.keys else None
         if guard:
@@ -49,6 +54,7 @@ def serving(address: str, security: Security) -> Iterator[zmq.Socket[bytes]]:
 def connected(address: str, security: Security) -> Iterator[zmq.Socket[bytes]]:
     """A client's socket; it connects again by itself when the aggregator comes back."""
     security.check(address)
+    _keep_memory()
     with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
         _bound(socket)
         socket.reconnect_ivl, socket.reconnect_ivl_max = 50, 1000
@@ -60,11 +66,20 @@ def connected(address: str, security: Security) -> Iterator[zmq.Socket[bytes]]:
         yield socket
 
 
+@cache
+def _keep_memory() -> None:
+    """Keep the memory of a message for the next one: given back to the system, every page of it is made and cleared anew, which
+    takes a receiver more time than the data do (`benchmarks/streaming.py`)."""
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(MMAP_THRESHOLD, KEPT_BYTES)
+        libc.mallopt(TRIM_THRESHOLD, 2**31 - 1)
+
+
 def _bound(socket: zmq.Socket[bytes]) -> None:
     socket.linger = 0
     socket.sndhwm = socket.rcvhwm = QUEUE
     socket.maxmsgsize = MOST_BYTES
-    socket.sndbuf = socket.rcvbuf = KERNEL_BYTES
     socket.heartbeat_ivl, socket.heartbeat_timeout, socket.heartbeat_ttl = HEARTBEAT_MS, DEAD_MS, DEAD_MS
 
 

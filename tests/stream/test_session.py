@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from emkit.cli import main
 from emkit.count import disk, virtual_image
 from emkit.errors import ParameterError, PathError
 from emkit.io.counted import read_counted
-from emkit.stream.local import send_all
+from emkit.stream.local import begin_senders, send_all
 from emkit.stream.messages import How
 from emkit.stream.session import Said, Session, Wishes, start_session
 from emkit.stream.viewing import watching
@@ -63,15 +61,13 @@ def test_two_scans_back_to_back_then_it_ends_when_idle(raw: Raw, start: Start) -
 
 def test_whoever_is_killed_is_replaced_and_the_scan_is_whole(raw: Raw, start: Start) -> None:
     session = start(place="local:2")
-    sender = subprocess.Popen(
-        [sys.executable, "-m", "emkit.cli", "stream", "send", str(raw[0]), session.said().address, "--scan", "one", "--rate", "25",
-         "--batch", "4", "--window", "4", "--keys", str(session.keys)]
-    )  # fmt: skip
+    senders = begin_senders(session.said().address, session.security("sender"), source(raw, "one"), 4, 25)
     for part in ("receiver-0", "aggregator", "finaliser"):
         until(lambda: "frames whole" in session.said().live)
         os.kill(session.said().processes[part], signal.SIGKILL)
         until(lambda part=part: any(f"{part} was lost" in line for line in session.said().news))  # type: ignore[misc]
-    assert sender.wait(120) == 0
+    for process in senders:
+        process.join()
     until(lambda: "64 of 64 frames are whole" in session.said().report)
     assert same(read_counted(session.out / "one" / "counted"), raw[1])
 
@@ -80,15 +76,11 @@ def test_stopped_while_a_scan_runs_what_is_there_is_joined_and_what_lacks_is_nam
     raw: Raw, start: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:
     session = start()
-    sender = subprocess.Popen(
-        [sys.executable, "-m", "emkit.cli", "stream", "send", str(raw[0]), session.said().address, "--scan", "one", "--rate", "10",
-         "--batch", "4", "--keys", str(session.keys)],
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    senders = begin_senders(session.said().address, session.security("sender"), source(raw, "one"), 4, 10)
     until(lambda: "frames whole" in session.said().live)
     assert main(["stream", "stop", str(session.out)]) == 0
-    sender.kill()
-    sender.wait()
+    for process in senders:
+        process.kill()
     told, found = capsys.readouterr().out, read_counted(session.out / "one" / "counted")
     assert "ended" in told and "lacks sector 0, 1, 2, 3" in told and found.complete is not None
     there = np.flatnonzero(found.complete)
@@ -100,16 +92,12 @@ def test_a_driver_that_is_killed_takes_its_processes_along_and_what_it_left_can_
     raw: Raw, start: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:
     session = start()
-    sender = subprocess.Popen(
-        [sys.executable, "-m", "emkit.cli", "stream", "send", str(raw[0]), session.said().address, "--scan", "one", "--rate", "10",
-         "--batch", "4", "--keys", str(session.keys)],
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    senders = begin_senders(session.said().address, session.security("sender"), source(raw, "one"), 4, 10)
     until(lambda: "frames whole" in session.said().live)
     processes = session.said().processes
     os.kill(processes["driver"], signal.SIGKILL)
-    sender.kill()
-    sender.wait()
+    for process in senders:
+        process.kill()
     until(lambda: session.said().state == "interrupted")
     until(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in processes.values()))
     assert main(["stream", "stop", str(session.out)]) == 0

@@ -147,7 +147,7 @@ function render({ model, el }) {
       kinds.value = model.get("kind");
       kinds.addEventListener("change", () => choose("kind", kinds.value));
     }
-    if (told.partial) make("span", scale, "sectors lack", { class: "lack" });
+    if (told.partial) make("span", scale, "lacks sectors", { class: "lack" });
   };
   const drawNumbers = () => {
     const told = model.get("told");
