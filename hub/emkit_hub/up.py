@@ -128,7 +128,8 @@ async def _serve(hub: RunningHub, told: Callable[[], str], stopped: asyncio.Even
         while not stopped.is_set():
             await hub.check_alive()
             try:
-                await asyncio.wait_for(stopped.wait(), WATCH_S)
+                async with asyncio.timeout(WATCH_S):
+                    await stopped.wait()
             except TimeoutError:
                 continue
         say("\nStopping the hub, the dashboards, the servers and the proxy ...")

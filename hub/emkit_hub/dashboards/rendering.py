@@ -88,7 +88,8 @@ class Rendering:
         """The pieces of the page; raises what stopped the run, once the pieces before it are out."""
         while True:
             try:
-                piece = await asyncio.wait_for(self._pieces.get(), HEARTBEAT_S)
+                async with asyncio.timeout(HEARTBEAT_S):
+                    piece = await self._pieces.get()
             except TimeoutError:
                 yield _HEARTBEAT
                 continue

@@ -50,7 +50,8 @@ class Storage:
         if folder not in self._asked:  # else the thread of an earlier look still hangs there
             self._asked[folder] = asyncio.get_running_loop().run_in_executor(self._threads, _measure, folder)
         try:
-            found = await asyncio.wait_for(asyncio.shield(self._asked[folder]), PATIENCE_S)
+            async with asyncio.timeout(PATIENCE_S):
+                found = await asyncio.shield(self._asked[folder])
         except TimeoutError:
             return FileSystem(folder, trouble="does not answer")
         del self._asked[folder]

@@ -43,7 +43,9 @@ class Commands:
         except OSError as error:
             raise CommandError(f"{command[0]} cannot be run: {error}.") from error
         try:
-            told, complaint = await asyncio.wait_for(process.communicate(text.encode()), self.patience_s)
+            # not `wait_for`: Python 3.11's loses a cancellation that comes with the answer, and a hub that stops waits for its task
+            async with asyncio.timeout(self.patience_s):
+                told, complaint = await process.communicate(text.encode())
         except TimeoutError as error:
             raise CommandError(f"{command[0]} did not answer within {self.patience_s:g} s.") from error
         finally:
