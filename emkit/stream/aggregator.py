@@ -18,7 +18,8 @@ AT_ONCE = 64  # messages between two looks at the clock
 
 @dataclass
 class Aggregator:
-    """`ready` is told the address that it listens on; it ends when `ends` says so, or nothing came from a sender for `idle_s`."""
+    """`ready` is told the address that it listens on. It ends when `ends` says so, or when there was no scan for `idle_s` since it
+    has had a receiver: that one's job may wait for long."""
 
     address: str
     security: Security
@@ -31,13 +32,15 @@ class Aggregator:
         with serving(self.address, self.security) as socket:
             self.ready(socket.getsockopt_string(zmq.LAST_ENDPOINT))
             ticked = busy = time.monotonic()
+            staffed = False
             while not self.ends() and time.monotonic() - busy < self.idle_s:
                 if socket.poll(int(TICK_S * 1000)):
                     self._hear(socket)
                 if (now := time.monotonic()) - ticked >= TICK_S:
                     ticked = now
                     self._send(socket, self.router.tick(now))
-                busy = now if self.router.scans else busy
+                staffed = staffed or bool(self.router.receivers)
+                busy = now if self.router.scans or not staffed else busy
 
     def _hear(self, socket: zmq.Socket[bytes]) -> None:
         for _ in range(AT_ONCE):

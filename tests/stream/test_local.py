@@ -27,7 +27,7 @@ from tests.stream.scans import same
 
 THRESHOLDS, HOW = Thresholds(28, 344), m.How(background=28, xray=344)
 SHAPE = (8, 8)
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 Raw = tuple[Path, CountedScan]
 
 
