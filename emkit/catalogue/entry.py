@@ -7,6 +7,7 @@ from enum import StrEnum
 from emkit.catalogue.aside import Aside
 from emkit.catalogue.progress import Progress
 from emkit.catalogue.things import Thing
+from emkit.io.counted import HDF5
 
 STILL_S = 120.0  # a stream of which nothing came for so long has stopped
 
@@ -70,7 +71,7 @@ def entry_of(name: str, things: list[Thing], aside: Aside, progress: Progress | 
     """From what was found of a scan, what people say of it, and the run that counts it."""
     raw = next((thing for thing in things if thing.kind == "raw"), None)
     stream = next((thing for thing in things if thing.kind == "stream"), None)
-    counted = sorted((t for t in things if t.kind == "counted"), key=lambda t: (t.whole, t.at), reverse=True)
+    counted = sorted((t for t in things if t.kind == "counted"), key=lambda t: (t.whole, not t.path.endswith(HDF5), t.at))[::-1]
     best = next(iter(counted), None)
     main = best or next((thing for thing in things if thing.kind == "volume"), None) or raw or stream
     first = raw or main

@@ -1,6 +1,7 @@
 """A template filled for one thing: a copy with values in its `parameters` cell. A copy that is there is never touched."""
 
 import ast
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,14 @@ def fill(template: Path, out: Path, values: Mapping[str, Any]) -> bool:
     notebook.metadata.pop("emkit", None)  # it is a person's own now, and no template
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with out.open("x", encoding="utf-8") as file:
-            nbformat.write(notebook, file)
-    except FileExistsError:
-        return False
+        new = out.with_name(f".{out.name}.{os.getpid()}")
+        nbformat.write(notebook, new)
+        try:
+            os.link(new, out)  # all of it, and never over one that came meanwhile
+        except FileExistsError:
+            return False
+        finally:
+            new.unlink()
     except OSError as error:
         raise PathError(f"{out} cannot be written ({error.strerror}); needed: a folder of yours.") from None
     return True

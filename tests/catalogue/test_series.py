@@ -10,21 +10,12 @@ import pytest
 import emkit
 from emkit.errors import ParameterError
 from emkit.io.counted import write_counted
-from emkit.model import CountedScan, offsets_of
 from emkit.phantoms import ScanPhantom
 from emkit.steps.measuring_series import SeriesReport
+from tests.catalogue.scans import exposed
 
 SHAPE, FRAME = (16, 16), (64, 64)
-
-
-def exposed(phantom: ScanPhantom) -> CountedScan:
-    """The true electrons of a phantom, each in its pixel: what perfect counting finds."""
-    found = []
-    for position in range(prod(phantom.scan_shape)):
-        y, x = np.rint(phantom.electrons(position)).astype(np.int64).T
-        found.append(np.sort(y * FRAME[1] + x))
-    indices = np.concatenate(found).astype(np.uint32)
-    return CountedScan(offsets_of(map(len, found)), indices, phantom.scan_shape, phantom.frame_shape)
+Measured = tuple[Path, SeriesReport, list[tuple[float, float]], list[float]]
 
 
 def series(folder: Path, drifts: list[tuple[float, float]], occupancies: list[float]) -> list[Path]:
@@ -36,7 +27,7 @@ def series(folder: Path, drifts: list[tuple[float, float]], occupancies: list[fl
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SeriesReport, list[tuple[float, float]], list[float]]:
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     """Twelve scans, five minutes apart: the specimen runs away, the beam fades."""
     folder = tmp_path_factory.mktemp("series")
     drifts = [(0.35 * k, -0.2 * k) for k in range(12)]
@@ -47,7 +38,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SeriesRepo
 
 
 def test_the_drift_that_was_planted_is_found(
-    measured: tuple[Path, SeriesReport, list[tuple[float, float]], list[float]],
+    measured: Measured,
 ) -> None:
     _, report, drifts, _ = measured
     found = np.array([one.drift for one in report.scans])
@@ -55,7 +46,7 @@ def test_the_drift_that_was_planted_is_found(
     assert np.sqrt(np.mean((found - drifts) ** 2)) < 0.2
 
 
-def test_the_dose_that_was_planted_is_found(measured: tuple[Path, SeriesReport, list[tuple[float, float]], list[float]]) -> None:
+def test_the_dose_that_was_planted_is_found(measured: Measured) -> None:
     _, report, _, occupancies = measured
     planted = [occupancy * prod(FRAME) for occupancy in occupancies]
     for one, electrons in zip(report.scans, planted, strict=True):
@@ -63,7 +54,7 @@ def test_the_dose_that_was_planted_is_found(measured: tuple[Path, SeriesReport, 
     assert report.scans[-1].accumulated == pytest.approx(sum(one.per_position for one in report.scans))
 
 
-def test_the_table_and_the_plot_say_so(measured: tuple[Path, SeriesReport, list[tuple[float, float]], list[float]]) -> None:
+def test_the_table_and_the_plot_say_so(measured: Measured) -> None:
     out, report, _, _ = measured
     with (out / "table.csv").open() as file:
         rows = list(csv.DictReader(file))
