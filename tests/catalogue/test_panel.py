@@ -25,6 +25,12 @@ def row(panel: ScansPanel, name: str) -> dict[str, Any]:
     return next(row for row in panel.rows if row["name"] == name)
 
 
+def looked(panel: ScansPanel) -> ScansPanel:
+    """After the page has asked for news."""
+    press(panel)
+    return panel
+
+
 def test_rows_pictures_notes_and_search(data: Path) -> None:
     raw(data / "a")
     counted(data / "b")
@@ -50,7 +56,7 @@ def test_count_then_delete_after_the_question(data: Path) -> None:
     assert panel.question == {}
     press(panel, count=[["a"]])
     assert "Counting 1 scan: emkit watch" in panel.told and row(panel, "a")["state"] in ("counting", "done")
-    until(lambda: (press(panel), row(panel, "a")["state"] == "done")[1], "it is counted")
+    until(lambda: row(looked(panel), "a")["state"] == "done", "it is counted")
     press(panel, ask=["a"])
     assert not panel.question["type"] and "checked file by file" in panel.question["text"]
     press(panel, delete=["a", ""])
@@ -62,7 +68,7 @@ def test_a_series_shows_its_table_and_plot(data: Path) -> None:
     counted(data / "b")
     panel = ScansPanel(data)
     press(panel, measure=[["a", "b"]])
-    until(lambda: (press(panel), panel.series)[1], "it is measured")
+    until(lambda: looked(panel).series, "it is measured")
     assert panel.series["table"][0][0] == "scan" and len(panel.series["table"]) == 3 and "<svg" in panel.series["plot"]
 
 
