@@ -68,6 +68,23 @@ def draw_count_a_scan() -> Image.Image:
     return picture
 
 
+def draw_stream_a_scan() -> Image.Image:
+    """The bright-field image of a stream that is half there, and whole; two of its frames lack a sector."""
+    height, width = 60, 48
+    phantom = ScanPhantom((height, width), (96, 96), occupancy=0.05)
+    frames = np.stack([phantom.frame(k)[0] for k in range(height * width)])
+    counted = count.count_frames(frames, count.Thresholds(28, 344), scan_shape=(height, width))
+    bright = count.virtual_image(counted, count.disk((96, 96), (47.5, 47.5), 24))
+    shown = np.array(grey(bright, *np.percentile(bright, (1, 99))))
+    shown[9, 30] = shown[41, 12] = (245, 124, 0)
+    half = shown.copy()
+    half.reshape(-1, 3)[33 * width + 20 :] = 225
+    picture = Image.new("RGB", (640, 400), "white")
+    for panel, left in ((half, 0), (shown, 322)):
+        picture.paste(Image.fromarray(panel).resize(PANEL[::-1], 0), (left, 0))
+    return picture
+
+
 def grey(values: np.ndarray, black: float, white: float) -> Image.Image:
     return Image.fromarray((np.clip((values.astype(float) - black) / (white - black), 0, 1) * 255).astype(np.uint8)).convert("RGB")
 
@@ -93,6 +110,7 @@ if __name__ == "__main__":
         "align_sections": draw_align_sections,
         "make_phantom": draw_make_phantom,
         "count_a_scan": draw_count_a_scan,
+        "stream_a_scan": draw_stream_a_scan,
         "parallax": draw_parallax,
     }
     for name, draw in pictures.items():
