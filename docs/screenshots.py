@@ -26,6 +26,7 @@ from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright
 from run_screenshots import take_runs
 from scan_screenshots import take_counting
+from stream_screenshots import take_stream
 
 COLOURS = 256  # of a picture's palette: a third of the bytes, and nobody sees it
 LARGEST_PX = (1000, 1000)
@@ -294,6 +295,7 @@ async def take(folder: Path) -> None:
     await take_overview(save)
     await take_kernels(save)
     await take_runs(save)
+    await take_stream(save)
     draw_lineage(folder)
 
 
