@@ -11,6 +11,7 @@ from io import BytesIO
 from pathlib import Path
 
 import requests
+from catalogue_screenshots import take_scans
 from emkit_hub import proxy
 from emkit_hub.accounts import dashboards_account
 from emkit_hub.check.doors import NOTEBOOK
@@ -295,6 +296,7 @@ async def take(folder: Path) -> None:
     await take_overview(save)
     await take_kernels(save)
     await take_runs(save)
+    await take_scans(save)
     await take_stream(save)
     draw_lineage(folder)
 

@@ -162,7 +162,7 @@ function render({ model, el }) {
   });
   const count = mayWrite && button(bar, "Count selected", () => ask({ count: [selected()] }));
   const measure = mayWrite && button(bar, "Dose and drift of selected", () => ask({ measure: [selected()] }));
-  make("span", bar, model.get("folder"), { class: "folder", title: model.get("folder") });
+  make("span", bar, `in ${model.get("folder").split("/").pop() || "/"}`, { class: "folder", title: model.get("folder") });
   const message = make("div", el, undefined, { class: "told" });
   const question = make("div", el, undefined, { class: "question", role: "alertdialog", "aria-label": "Delete raw frames" });
   const measured = make("div", el, undefined, { class: "series" });
