@@ -1,6 +1,8 @@
 """Who receives in a session: processes of this machine, or jobs of a profile. What is lost is replaced, and said."""
 
 import sys
+import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
@@ -19,7 +21,24 @@ from emkit.run.room import offer_of
 from emkit.stream.local import LocalStream
 
 TRIES = 3  # of a receiver that never comes up, or is lost again and again
+LATELY_S = 600.0
+LOOK_S = 3.0  # between two questions to the scheduler, which is everybody's
 LATER_S = 60.0  # a receiver that is idle ends by itself so long after the aggregator, in case nobody takes it back
+
+
+@dataclass
+class Losses:
+    """Who is lost `most` times within ten minutes would be lost again."""
+
+    most: int
+    _at: deque[float] = field(default_factory=deque)
+
+    def are_too_many(self) -> bool:
+        """Count one more."""
+        self._at.append(now := time.monotonic())
+        while now - self._at[0] > LATELY_S:
+            self._at.popleft()
+        return len(self._at) > self.most
 
 
 class Crew(Protocol):
@@ -53,8 +72,11 @@ def crew_of(place: Place, stream: LocalStream, keys: Path, log: Path, dark: str 
 class LocalCrew:
     stream: LocalStream
     count: int
-    lost: int = 0
+    losses: Losses = field(init=False)
     _crew: dict[str, BaseProcess] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.losses = Losses(TRIES * self.count)
 
     @property
     def wanted(self) -> int:
@@ -67,8 +89,7 @@ class LocalCrew:
     def replace(self) -> Iterator[str]:
         for name, process in self._crew.items():
             if process.exitcode is not None:
-                self.lost += 1
-                if self.lost > TRIES * self.count:
+                if self.losses.are_too_many():
                     raise ResourceError(f"receivers end again and again, the last one with {process.exitcode}; the log says why.")
                 self._crew[name] = self.stream.begin_receiver(name)
                 yield f"{name} was lost ({process.exitcode}); another one has begun, and what it had not written comes again"
@@ -90,8 +111,13 @@ class JobCrew:
     keys: Path
     log: Path
     dark: str | None
-    lost: int = 0
+    losses: Losses = field(init=False)
     _ids: list[str] = field(default_factory=list)
+    _looked: float = float("-inf")
+    _words: str = ""
+
+    def __post_init__(self) -> None:
+        self.losses = Losses(TRIES * self.count)
 
     @property
     def each(self) -> int:
@@ -106,16 +132,19 @@ class JobCrew:
             self._ids.append(self._submit())
 
     def replace(self) -> Iterator[str]:
-        for k, job_id in enumerate(self._ids):
-            if (found := jobs.look(self._facts(job_id))).state is State.FINISHED:
-                self.lost += 1
-                if self.lost > TRIES * self.count:
+        if time.monotonic() - self._looked < LOOK_S:
+            return
+        looks = [jobs.look(self._facts(job_id)) for job_id in self._ids]
+        self._looked, self._words = time.monotonic(), "; ".join(found.words for found in looks)
+        for k, found in enumerate(looks):
+            if found.state is State.FINISHED:
+                if self.losses.are_too_many():
                     raise ResourceError(f"no job of receivers stays up: {found.words}. What they said is in {self.log}")
                 self._ids[k] = self._submit()
                 yield f"{found.words}; job {self._ids[k]} takes its place, and what it had not written comes again"
 
     def words(self) -> str:
-        return "; ".join(jobs.look(self._facts(job_id)).words for job_id in self._ids)
+        return self._words
 
     def end(self) -> None:
         for job_id in self._ids:

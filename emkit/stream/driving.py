@@ -18,7 +18,7 @@ from emkit.run import afar, jobs
 from emkit.run.place import Place
 from emkit.run.room import offer_of
 from emkit.run.signals import ended_by_signals
-from emkit.stream.crews import Crew, crew_of
+from emkit.stream.crews import Crew, Losses, crew_of
 from emkit.stream.finalising import finalise_left, newest_report
 from emkit.stream.local import WATCHER, LocalStream
 from emkit.stream.session import Said, Session, State, Wishes
@@ -38,7 +38,7 @@ class Driver:
     said: Said
     began: float = field(default_factory=time.monotonic)
     began_at: float = field(default_factory=time.time)
-    again: int = 0  # how often the aggregator or the finaliser was begun anew
+    losses: Losses = field(default_factory=lambda: Losses(TRIES))  # of the aggregator and of the finaliser
 
     @classmethod
     def of(cls, session: Session) -> "Driver":
@@ -71,8 +71,9 @@ class Driver:
                     return
                 aggregator = self._mended(aggregator, "aggregator", self.stream.begin_aggregator)
                 finaliser = self._mended(finaliser, "finaliser", self.stream.begin_finaliser)
-                for news in self.crew.replace():
-                    self.tell(news)
+                if self.said.receivers < self.crew.wanted:
+                    for news in self.crew.replace():
+                        self.tell(news)
                 self._look(watcher)
                 wait([process.sentinel for process in self.stream.processes if process.is_alive()], LOOK_S)
         self._end("ended", "it was asked to end")
@@ -81,8 +82,7 @@ class Driver:
         """The process, or another one in its place if it is gone."""
         if process.exitcode is None:
             return process
-        self.again += 1
-        if self.again > TRIES:
+        if self.losses.are_too_many():
             raise ResourceError(f"the {what} ends again and again, the last time with {process.exitcode}; the log says why.")
         self.tell(f"the {what} was lost ({process.exitcode}); another one has begun")
         return begin()
