@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emkit.errors import ParameterError
-from emkit.transforms import Affine
+from emkit.transforms import Affine, Elastic
 
 ANGLES, SCALES, SHIFTS = st.floats(-180, 180), st.floats(0.2, 5), st.floats(-1e4, 1e4)
 POINTS = np.array([[0.0, 0.0], [0.0, 900.0], [700.0, 0.0], [-3.5, 12.25]])
@@ -66,3 +66,30 @@ def test_a_flat_affine_has_no_inverse(linear: np.ndarray) -> None:
 def test_a_map_between_very_different_pixel_sizes_has_one() -> None:
     tiny = Affine.of(np.eye(2) * 1e-9, (0, 0))
     close(tiny.invert().apply(tiny.apply(POINTS)), POINTS)
+
+
+@st.composite
+def elastics(draw: st.DrawFn) -> Elastic:
+    """Smooth displacements that change by less than half a px a px."""
+    field = np.random.default_rng(draw(st.integers(0, 2**31))).uniform(-1, 1, (6, 7, 2))
+    return Elastic(draw(affines()), field * draw(st.floats(0, 20)), 150.0)
+
+
+@given(elastics(), affines(), elastics())
+def test_maps_of_any_kind_compose_in_any_order(f: Elastic, g: Affine, h: Elastic) -> None:
+    close(f.compose(g)(POINTS), f(g(POINTS)))
+    close(g.compose(h)(POINTS), g(h(POINTS)))
+    close(f.compose(g.compose(h))(POINTS), f.compose(g).compose(h)(POINTS))
+
+
+@given(elastics(), affines())
+def test_any_map_is_undone_by_its_inverse(f: Elastic, g: Affine) -> None:
+    for one in (f, f.compose(g), g.compose(f), f.invert().invert()):
+        np.testing.assert_allclose(one.invert()(one(POINTS)), POINTS, atol=1e-4)
+
+
+def test_a_map_that_bends_too_sharply_has_no_inverse() -> None:
+    field = np.zeros((8, 8, 2))
+    field[..., 0] = 30 * np.arange(8)[:, None]  # 1.5 px a px
+    with pytest.raises(ParameterError, match="bends too sharply"):
+        Elastic(Affine(), field, 20.0).invert()(np.column_stack([np.linspace(20, 100, 40), np.full(40, 40.0)]))

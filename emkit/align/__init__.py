@@ -7,9 +7,11 @@ shows why two sections match or do not.
 Points are (y, x), px, pixel centres at integers; every affine maps output to input.
 """
 
+from emkit.align.alignment import align_pair
 from emkit.align.correlation import match_signal
 from emkit.align.defects import DEFECTS, measure_quality
 from emkit.align.drift import Drift, measure_drift
+from emkit.align.montage import Montage, solve_montage
 from emkit.align.pairs import Match, match_pair, patch_window
 from emkit.align.placement import Placement, bridges, place_sections, section_depths
 from emkit.align.quality import PairQuality, calibrated_threshold, judge_match, links, measure_pair, measure_pairs
@@ -21,9 +23,11 @@ __all__ = [
     "AlignmentReport",
     "Drift",
     "Match",
+    "Montage",
     "PairQuality",
     "Placement",
     "SectionPlace",
+    "align_pair",
     "bridges",
     "calibrated_threshold",
     "judge_match",
@@ -39,4 +43,5 @@ __all__ = [
     "read_alignment",
     "render_window",
     "section_depths",
+    "solve_montage",
 ]

@@ -1,0 +1,132 @@
+"""How two images that lie nearly on each other agree, and which way they would agree better: the last fraction of a pixel.
+
+Of two images that share a part of their waves, the log-likelihood of a displacement d is a correlation with weights: the share of
+wave k counts as ``γ / (1 - γ²)`` over its power, with the coherence γ(k) of the two (the maximum likelihood of a delay, Knapp &
+Carter 1976). γ and power are those of the images themselves, by rings of frequency, so nothing is assumed of the specimen or
+the microscope. With both images filtered by the root of the weight, a and b, the likelihood near d = 0 is
+
+    g·d - d·H d / 2,   g = (a ∇b - b ∇a) / 2,   H = s (∇a ∇aᵀ + ∇b ∇bᵀ) / 2,
+
+point by point, with the share s of their slopes that they have in common; the obvious ``∇a ∇bᵀ`` has the same mean, but is no
+curvature of a summit where the two do not lie on each other yet. It needs no peaks, so it has no outliers, and whatever d may
+be (an affine, a spline, displacements of a whole stack) is solved from sums of the same g and H. The antisymmetric g is 0 in
+the mean where the images agree, though windows cut them. How far it sees is a part of the longest waves that count; ``limit``
+leaves only those, to see further.
+
+g and H are summed over blocks; where neighbourhoods share more they say more, and count more. Both are in natural units of
+likelihood: the inverse of a sum of H is the covariance (px²) of what is solved from it. Points are (y, x), px.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import fft, ndimage
+
+from emkit.align.correlation import Pixels, taper
+from emkit.transforms import Floats
+
+RINGS = 64  # a cycle a px
+HIGHEST = 0.45  # cycles a px: beyond are the corners of the square
+BLOCK_PX = 8
+NEIGHBOURHOOD_PX = 20  # over which local agreement is told: a neurite or two
+EDGE = 0.03  # of each half axis that the window takes to fall
+LEAST_ALIKE = 0.1  # share of slopes in common that is believed at least, which keeps steps short
+TINY = float(np.finfo(np.float32).tiny)  # keeps sums of nothing from being divided by
+MOST = 0.95  # coherence is not trusted beyond: identical noise, or a smooth background, would have all the say
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Sums over blocks (k of them) of what images tell about the displacement of their content, b's against a's.
+
+    `points` (k, 2) are middles of blocks, `gradient` (k, 2), `curvature` (k, 2, 2). `coherence` (rings,) is what they share.
+    """
+
+    points: Floats
+    gradient: Floats
+    curvature: Floats
+    coherence: Floats
+
+
+def agreement(fixed: Pixels, moving: Pixels, seen: Pixels, limit: float = np.inf) -> Agreement:
+    """Of ``fixed`` and ``moving`` (y, x), of mean 0 and one shape, where ``seen`` (1 where both are, 0 where not) says.
+
+    ``limit``: cycles a px above which waves are left out, softly.
+    """
+    shape = (fixed.shape[0], fixed.shape[1])
+    window = seen * taper(shape, EDGE)
+    a, b = fft.rfft2(fixed * window), fft.rfft2(moving * window)
+    rows, columns = fft.fftfreq(shape[0])[:, None].astype(np.float32), fft.rfftfreq(shape[1])[None].astype(np.float32)
+    frequency = np.hypot(rows, columns)
+    weights_a, weights_b, coherence = _weights(a, b, frequency, limit)
+    a *= weights_a
+    b *= weights_b
+    step_y, step_x = 2j * np.pi * rows, 2j * np.pi * columns
+    plain_a, plain_b, ay, by, ax, bx = (
+        fft.irfft2(wave, s=shape) for wave in (a, b, a * step_y, b * step_y, a * step_x, b * step_x)
+    )
+    count = _local_say(plain_a, plain_b) * seen
+    terms = (
+        (plain_a * by - plain_b * ay) / 2,
+        (plain_a * bx - plain_b * ax) / 2,
+        (ay * ay + by * by) / 2,
+        (ay * ax + by * bx) / 2,
+        (ax * ax + bx * bx) / 2,
+    )
+    # by Parseval: sums over waves are sums over pixels times their number
+    gy, gx, hyy, hyx, hxx = (_block_sums(term * count) * float(fixed.size) for term in terms)
+    middles = [np.arange(-(-n // BLOCK_PX)) * BLOCK_PX + (BLOCK_PX - 1) / 2 for n in shape]
+    points = np.stack(np.meshgrid(*middles, indexing="ij"), axis=-1).reshape(-1, 2)
+    alike = float(((ay * by + ax * bx) * count).sum()) * fixed.size / max(float((hyy + hxx).sum()), TINY)
+    hyy, hyx, hxx = (part * max(alike, LEAST_ALIKE) for part in (hyy, hyx, hxx))
+    curvature = np.stack([hyy, hyx, hyx, hxx], axis=-1).reshape(-1, 2, 2)
+    return Agreement(points, np.stack([gy, gx], axis=-1).reshape(-1, 2), curvature, coherence)
+
+
+def _weights(a: Pixels, b: Pixels, frequency: Pixels, limit: float) -> tuple[Pixels, Pixels, Floats]:
+    """Roots of the weights of each wave of a and of b, and the coherence by rings."""
+    last = int(HIGHEST * RINGS)
+    ring = np.minimum((frequency * RINGS).astype(np.int32), last).ravel()
+    count = np.maximum(np.bincount(ring, minlength=last + 1), 1)
+    power_a, power_b, common = (
+        np.bincount(ring, part.ravel(), minlength=last + 1) / count
+        for part in (a.real**2 + a.imag**2, b.real**2 + b.imag**2, a.real * b.real + a.imag * b.imag)
+    )
+    floor = max(1e-9 * float(power_a.max()), 1e-9 * float(power_b.max()), TINY)
+    power_a, power_b = np.maximum(power_a, floor), np.maximum(power_b, floor)
+    by_chance = 2 / np.sqrt(count)  # rings that agree no more than strangers would are left out
+    raw = common / np.sqrt(power_a * power_b)
+    coherence = np.clip(np.where(raw > by_chance, raw, 0), 0, MOST)
+    coherence[last] = 0
+    # its place, so that it does not jump from ring to ring
+    middles = (np.arange(last + 1) + 0.5) / RINGS
+    weight = coherence / (1 - coherence**2) * np.exp(-((middles / limit) ** 4))
+    root_a, root_b = (np.interp(frequency, middles, np.sqrt(weight) / np.sqrt(power)) for power in (power_a, power_b))
+    return root_a.astype(np.float32), root_b.astype(np.float32), coherence
+
+
+def _local_say(a: Pixels, b: Pixels) -> Pixels:
+    """Where neighbourhoods share r of their power, r / (1 - r²) over that power, as a multiple of the same for the whole."""
+    aa, bb, ab = (_spread_sums(term) for term in (a * a, b * b, a * b))
+    mean = float(np.sqrt(aa.mean() * bb.mean())) + TINY
+    power = np.sqrt(aa * bb) + 1e-2 * mean
+    shared, usual = np.clip(ab / power, 0.05, 0.9), min(max(float(ab.mean()) / mean, 0.05), 0.9)
+    say: Pixels = (shared / (1 - shared**2) / power * (mean * (1 - usual**2) / usual)).astype(np.float32)
+    return say
+
+
+def _block_sums(values: Pixels) -> Pixels:
+    height, width = values.shape
+    rows, columns = np.arange(0, height, BLOCK_PX), np.arange(0, width, BLOCK_PX)
+    sums: Pixels = np.add.reduceat(np.add.reduceat(values, rows, axis=0), columns, axis=1)
+    return sums
+
+
+def _spread_sums(values: Pixels) -> Pixels:
+    """Means about each block, as an image again."""
+    blocks = _block_sums(values) / BLOCK_PX**2
+    smooth = ndimage.gaussian_filter(blocks, NEIGHBOURHOOD_PX / BLOCK_PX, mode="nearest")
+    spread: Pixels = smooth.repeat(BLOCK_PX, axis=0).repeat(BLOCK_PX, axis=1)[: values.shape[0], : values.shape[1]]
+    return spread

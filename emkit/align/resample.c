@@ -1,0 +1,159 @@
+/* Images seen through a map by cubic splines: the fast twin of scipy.ndimage.map_coordinates(order=3, mode="constant").
+
+   Two calls: `spline` turns pixels into the coefficients of the cubic B-spline that passes through them (Unser 1999; mirrored at
+   the edges), `sample` sums the 4 x 4 of them about each place that a pixel shows. Places are given at nodes every `step` pixels of
+   the output, and lie linearly between: exact for an affine. Beyond the middles of the outermost pixels the value is 0. */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define POLE (-0.26794919243112270f) /* sqrt(3) - 2 */
+#define HORIZON 16                   /* the pole's 16th power is below the last digit of a float */
+#define LANES 8                      /* rows that go side by side: a recursion alone waits for itself */
+#define CLONES __attribute__((target_clones("avx512f", "arch=haswell", "default")))
+#define INLINE static inline __attribute__((always_inline)) /* into each clone */
+
+typedef float four __attribute__((vector_size(16), aligned(4), may_alias));
+
+#define RUN 64 /* places between two nodes that are taken at once */
+#define PAIRS(a, b, k) __builtin_shufflevector(a, b, k, k + 4, k + 1, k + 5)
+
+INLINE ptrdiff_t mirrored(ptrdiff_t k, ptrdiff_t n)
+{
+    if (n == 1)
+        return 0;
+    k %= 2 * n - 2;
+    return k < n ? k : 2 * n - 2 - k;
+}
+
+/* Down the columns, `width` of them at once. */
+CLONES static void along_columns(float *c, ptrdiff_t height, ptrdiff_t width)
+{
+    float *first = calloc((size_t)width, sizeof *first), power = 1;
+    for (int k = 0; k < HORIZON; k++, power *= POLE) {
+        const float *row = c + mirrored(k, height) * width;
+        for (ptrdiff_t x = 0; x < width; x++)
+            first[x] += power * row[x];
+    }
+    memcpy(c, first, (size_t)width * sizeof *first);
+    free(first);
+    for (ptrdiff_t y = 1; y < height; y++)
+        for (ptrdiff_t x = 0; x < width; x++)
+            c[y * width + x] += POLE * c[(y - 1) * width + x];
+    float *last = c + (height - 1) * width, *before = last - width;
+    for (ptrdiff_t x = 0; x < width; x++)
+        last[x] = 6 * POLE / (POLE * POLE - 1) * (last[x] + POLE * before[x]);
+    for (ptrdiff_t y = height - 2; y >= 0; y--)
+        for (ptrdiff_t x = 0; x < width; x++)
+            c[y * width + x] = POLE * (c[(y + 1) * width + x] - 6 * c[y * width + x]);
+}
+
+/* Along `LANES` rows (or fewer), turned so that they lie side by side. */
+CLONES static void along_rows(float *c, ptrdiff_t rows, ptrdiff_t width, float *side)
+{
+    for (ptrdiff_t x = 0; x < width; x++)
+        for (ptrdiff_t y = 0; y < LANES; y++)
+            side[x * LANES + y] = y < rows ? c[y * width + x] : 0;
+    along_columns(side, width, LANES);
+    for (ptrdiff_t y = 0; y < rows; y++)
+        for (ptrdiff_t x = 0; x < width; x++)
+            c[y * width + x] = side[x * LANES + y];
+}
+
+/* Pixels (height, width), 2 each way at least, to coefficients in place; 0, or -1 for want of memory. */
+int spline(float *c, ptrdiff_t height, ptrdiff_t width)
+{
+    float *side = malloc((size_t)width * LANES * sizeof *side);
+    if (!side)
+        return -1;
+    along_columns(c, height, width);
+    for (ptrdiff_t y = 0; y < height; y += LANES)
+        along_rows(c + y * width, height - y < LANES ? height - y : LANES, width, side);
+    free(side);
+    return 0;
+}
+
+INLINE four weights(float t)
+{
+    const four a = {1, 4, 1, 0}, b = {-3, 0, 3, 0}, c = {3, -6, 3, 0}, d = {-1, 3, -3, 1};
+    return (((d * t + c) * t + b) * t + a) * (1.0f / 6);
+}
+
+/* `count` places, all 1 px from the edges or more: first the weights of all, then the sums of four at once. */
+INLINE void all_within(const float *c, ptrdiff_t width, const double *y, const double *x, int count, float *to)
+{
+    float wy[4][RUN], wx[4][RUN];
+    int32_t iy[RUN], ix[RUN];
+    for (int k = 0; k < count; k++) {
+        iy[k] = (int32_t)y[k], ix[k] = (int32_t)x[k];
+        float t = (float)(y[k] - iy[k]), u = (float)(x[k] - ix[k]), s = 1 - t, v = 1 - u;
+        wy[0][k] = s * s * s / 6, wy[1][k] = (4 + 3 * t * t * (t - 2)) / 6, wy[2][k] = (4 + 3 * s * s * (s - 2)) / 6, wy[3][k] = t * t * t / 6;
+        wx[0][k] = v * v * v / 6, wx[1][k] = (4 + 3 * u * u * (u - 2)) / 6, wx[2][k] = (4 + 3 * v * v * (v - 2)) / 6, wx[3][k] = u * u * u / 6;
+    }
+    for (int k = 0; k + 4 <= count; k += 4) {
+        four s[4];
+        for (int j = 0; j < 4; j++) {
+            const float *from = c + (iy[k + j] - 1) * width + ix[k + j] - 1;
+            s[j] = wy[0][k + j] * *(const four *)from + wy[1][k + j] * *(const four *)(from + width) +
+                   wy[2][k + j] * *(const four *)(from + 2 * width) + wy[3][k + j] * *(const four *)(from + 3 * width);
+        }
+        four a = PAIRS(s[0], s[1], 0), b = PAIRS(s[0], s[1], 2), d = PAIRS(s[2], s[3], 0), e = PAIRS(s[2], s[3], 2);
+        four first = __builtin_shufflevector(a, d, 0, 1, 4, 5), second = __builtin_shufflevector(a, d, 2, 3, 6, 7);
+        four third = __builtin_shufflevector(b, e, 0, 1, 4, 5), fourth = __builtin_shufflevector(b, e, 2, 3, 6, 7);
+        *(four *)(to + k) = *(four *)(wx[0] + k) * first + *(four *)(wx[1] + k) * second + *(four *)(wx[2] + k) * third + *(four *)(wx[3] + k) * fourth;
+    }
+}
+
+/* Any place. */
+INLINE float at(const float *c, ptrdiff_t height, ptrdiff_t width, double y, double x)
+{
+    const double near = 1e-6; /* a place at the edge stays inside, whatever the last digit of its sum */
+    if (!(y >= -near && x >= -near && y <= height - 1 + near && x <= width - 1 + near))
+        return 0;
+    ptrdiff_t iy = (ptrdiff_t)(y + 1) - 1, ix = (ptrdiff_t)(x + 1) - 1;
+    four wy = weights((float)(y - iy)), wx = weights((float)(x - ix));
+    float value = 0;
+    for (int j = 0; j < 4; j++)
+        for (int k = 0; k < 4; k++)
+            value += wy[j] * wx[k] * c[mirrored(labs(iy - 1 + j), height) * width + mirrored(labs(ix - 1 + k), width)];
+    return value;
+}
+
+INLINE void sample_rows(const float *c, ptrdiff_t height, ptrdiff_t width, const double *nodes, ptrdiff_t node_columns, ptrdiff_t step,
+                   float *out, ptrdiff_t out_height, ptrdiff_t out_width)
+{
+    const double part = 1.0 / step;
+    for (ptrdiff_t row = 0; row < out_height; row++) {
+        const double *above = nodes + row / step * node_columns * 2, *below = above + node_columns * 2;
+        double share = (row % step) * part, y[RUN], x[RUN];
+        for (ptrdiff_t left = 0; left < out_width; left += RUN) {
+            int count = (int)(out_width - left < RUN ? out_width - left : RUN), inner = 1, k = 0;
+            for (ptrdiff_t from = 0; from < count; from += step, above += 2, below += 2) {
+                double py = above[0] + share * (below[0] - above[0]), px = above[1] + share * (below[1] - above[1]);
+                double ey = above[2] + share * (below[2] - above[2]), ex = above[3] + share * (below[3] - above[3]);
+                for (ptrdiff_t k = 0; k < step; k++)
+                    y[from + k] = py + k * part * (ey - py), x[from + k] = px + k * part * (ex - px);
+                /* both ends are, so all between them */
+                inner = inner && py >= 1 && px >= 1 && py < height - 2 && px < width - 2;
+                inner = inner && ey >= 1 && ex >= 1 && ey < height - 2 && ex < width - 2;
+            }
+            if (inner)
+                all_within(c, width, y, x, k = count & ~3, out + row * out_width + left);
+            for (; k < count; k++)
+                out[row * out_width + left + k] = at(c, height, width, y[k], x[k]);
+        }
+    }
+}
+
+/* `nodes` (node rows, node columns, 2) are places (y, x); `out` (out_height, out_width) starts at the first of them; RUN is a
+   multiple of `step`. */
+CLONES void sample(const float *c, ptrdiff_t height, ptrdiff_t width, const double *nodes, ptrdiff_t node_columns, ptrdiff_t step,
+                   float *out, ptrdiff_t out_height, ptrdiff_t out_width)
+{
+    if (step == 4) /* known, its loop needs no counting */
+        sample_rows(c, height, width, nodes, node_columns, 4, out, out_height, out_width);
+    else
+        sample_rows(c, height, width, nodes, node_columns, step, out, out_height, out_width);
+}
