@@ -91,16 +91,17 @@ class RawScan:
         return replace(self, files=files, scan_shape=(1, len(chosen)), file_of=place, byte_of=byte_of)
 
     def read(self, chosen: Sequence[int]) -> NDArray[np.uint16]:
-        """These frames, (n, H, W); what is missing reads as 0."""
+        """These frames, (n, H, W); what is missing reads as 0. Read, not mapped: mapped files count as memory of the process."""
         frames = np.zeros((len(chosen), *self.frame_shape), np.uint16)
-        size = self.part[0] * self.part[1] * 2
-        needed = np.unique(self.file_of[np.asarray(chosen, np.int64)])
-        views = {int(k): np.memmap(self.files[k], np.uint8, "r") for k in needed if k >= 0}
-        for frame, k in zip(frames, chosen, strict=True):
-            for sector in range(self.sectors):
-                if (which := int(self.file_of[k, sector])) >= 0:
-                    at = self.byte_of[k, sector]
-                    frame[self._window(sector)] = views[which][at : at + size].view("<u2").reshape(self.part)
+        files = self.file_of[np.asarray(chosen, np.int64)]
+        for which in np.unique(files[files >= 0]):
+            with self.files[which].open("rb", buffering=0) as file:
+                for n, sector in np.argwhere(files == which):
+                    file.seek(int(self.byte_of[chosen[n], sector]))
+                    pixels = np.fromfile(file, "<u2", self.part[0] * self.part[1])
+                    if pixels.size < self.part[0] * self.part[1]:
+                        raise DataError(f"{self.files[which]} became shorter while it was read. Is it still being written?")
+                    frames[n][self._window(sector)] = pixels.reshape(self.part)
         return frames
 
     def _window(self, sector: int) -> tuple[slice, slice]:

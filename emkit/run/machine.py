@@ -1,13 +1,16 @@
 """What this process may use: cores and memory, as its job, its control group and its own limits give them."""
 
+import ctypes
 import os
 import platform
 import re
 import resource
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 GROUPS = Path("/sys/fs/cgroup")
+M_MMAP_THRESHOLD = -3  # of malloc.h
 
 
 def cores() -> int:
@@ -34,6 +37,16 @@ def memory_left() -> int:
     if own != resource.RLIM_INFINITY:
         left.append(own - status("VmSize"))
     return max(0, min(left))
+
+
+def give_back_large(at_least_bytes: int = 2**18) -> None:
+    """From now on this process gives the memory of large arrays back when they are freed.
+
+    The C library would keep it for the next one, for each thread apart, so that a loop over parts of a file grows with their number
+    (mallopt of glibc; elsewhere nothing happens).
+    """
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, at_least_bytes)
 
 
 def status(key: str) -> int:

@@ -1,5 +1,6 @@
 """Raw frames to a counted scan: index the files, estimate thresholds, count. Axis order is (sy, sx, ky, kx)."""
 
+import os
 import shutil
 from dataclasses import dataclass
 from math import prod
@@ -19,6 +20,7 @@ from emkit.count import (
     count_frames,
     estimate_thresholds,
 )
+from emkit.count.counting import BATCH_BYTES
 from emkit.count.definition import Ties
 from emkit.errors import DataError, ParameterError
 from emkit.io import counted_zarr
@@ -29,6 +31,7 @@ from emkit.io.sectors import RawScan, open_sectors
 from emkit.model import CountedHeader
 from emkit.params import Reads, Unit, Writes
 from emkit.provenance import Written, written
+from emkit.run.machine import give_back_large
 from emkit.run.plan import Load, Plan
 from emkit.run.stage import stage
 from emkit.run.step import Body, step
@@ -110,11 +113,12 @@ def count_scan(
         Of neighbouring pixels with the same value keep one, or drop all as stempy does.
     """
     raw = open_sectors(source, scan_shape=scan_shape)
-    read_dark(dark, raw.frame_shape)
+    reference = read_dark(dark, raw.frame_shape)
     if (background is None) != (xray is None):
         raise ParameterError("background, xray: found one of them; give both, or none to have them estimated.")
     given = Thresholds(background, xray) if background is not None and xray is not None else None
-    yield _plan(raw, samples)
+    exact = reference is None or bool((reference == np.floor(reference)).all())
+    yield _plan(raw, samples, rows=row_dark != "none", exact=exact)
 
     chosen = raw.subset(sampled(raw, samples))
     found = yield from stage(
@@ -200,11 +204,13 @@ def join_counts(out: Path, parts: tuple[str, ...], complete: NDArray[np.bool_] |
 
 def join_part(out: Path, first: int, pieces: tuple[Piece, ...]) -> Written:
     """One task: some chunks of events."""
+    give_back_large()
     return written(out, *join_events(out / PARTS, out, first, pieces))
 
 
 def measure_losses(out: Path) -> float:
     """One task: which part of the electrons was lost to others, from the image of the detector."""
+    give_back_large()
     frames, image = 0, np.zeros((), np.int64)
     for lines in iter_counted(out):
         frames, image = frames + len(lines), image + lines.sum("scan")
@@ -220,13 +226,18 @@ def read_dark(file: Path | None, frame_shape: tuple[int, int]) -> NDArray[np.flo
     return found
 
 
-def _plan(raw: RawScan, samples: int) -> Plan:
-    """A worker holds some frames, or some chunks of events; the driver what there is of each frame. Disk: 1 % occupancy."""
+def _plan(raw: RawScan, samples: int, *, rows: bool, exact: bool) -> Plan:
+    """Measured. A worker holds some frames, those of a sample, or chunks of events; the driver what there is of each frame.
+
+    Frames are held twice where their rows are corrected, and batches of them in float32 unless the dark is whole. Disk: of 1 %
+    occupancy.
+    """
     pixels, count = prod(raw.frame_shape), len(raw.file_of)
-    events = count * pixels // 100
-    loads = [
-        Load(1, min(samples, count) * pixels * 20, min(samples, count) * pixels * 2e-8),
-        Load(-(-count // FRAMES), FRAMES * pixels * 3, FRAMES * pixels * 1.2e-9),
+    events, frames, sample = count * pixels // 100, min(FRAMES, count), min(samples, count)
+    moving = 0 if exact else len(os.sched_getaffinity(0)) * BATCH_BYTES
+    loads = (
+        Load(1, sample * pixels * 2 * (1 + rows) + 30_000_000, sample * pixels * 2e-8),
+        Load(-(-count // FRAMES), frames * pixels * 2 * (1 + rows) + moving + 10_000_000, frames * pixels * 1.2e-9),
         Load(-(-events // EVENTS), 60_000_000, EVENTS * 3e-8),
-    ]
-    return Plan(60_000_000 + count * 100, events * 8, 0.5 + count * 2e-5, stages=tuple(loads))
+    )
+    return Plan(27_000_000 + count * 100, events * 8, 0.5 + count * 2e-5, stages=loads)

@@ -14,6 +14,7 @@ from emkit.io.datacube import write_datacube
 from emkit.io.raw_csr import write_raw_csr
 from emkit.model import CountedScan
 from emkit.params import Reads, Writes
+from emkit.run.machine import give_back_large
 from emkit.run.plan import Load, Plan
 from emkit.run.stage import stage
 from emkit.run.step import Body, step
@@ -81,8 +82,9 @@ def convert_scan(
             f"{' x '.join(map(str, (*header.scan_shape, *header.frame_shape)))}. Give smaller ones."
         )
     part = min(header.events, max(PART, header.events * bin_scan // header.scan_shape[0]))  # events in memory
-    load = Load(1, 60_000_000 + 30 * part + 40 * header.frames, 0.5 + header.events * 5e-8 + header.frames * 4e-6)
-    yield Plan(40_000_000, _size(target, header.events, header.frames), 0.2, stages=(load,))
+    held = max(part * (30 if bin_frame > 1 else 25 if bin_scan > 1 or flyback_columns else 9), _held(target, part))
+    load = Load(1, 31_000_000 + held + 40 * header.frames, 0.5 + header.events * 5e-8 + header.frames * 4e-6)
+    yield Plan(27_000_000, _size(target, header.events, header.frames), 0.2, stages=(load,))
     found = yield from stage("convert", rewrite, {"all": (scan, out, target, flyback_columns, bin_scan, bin_frame)})
     report: ScanReport = found["all"]
     return report
@@ -90,6 +92,7 @@ def convert_scan(
 
 def rewrite(scan: Path, out: Path, target: str, flyback_columns: int, bin_scan: int, bin_frame: int) -> ScanReport:
     """One task: the whole scan, some lines at once."""
+    give_back_large()
     written = []
 
     def changed(part: CountedScan) -> CountedScan:
@@ -114,6 +117,11 @@ def _target(out: Path, to: Target) -> str:
             f"out: found {out.suffix or 'no ending'}, needed a name that ends in {' or '.join(ENDINGS[to])} for {to}."
         )
     return to
+
+
+def _held(target: str, part: int) -> int:
+    """Bytes that a writer takes for a part of so many events; measured."""
+    return part * 40 if target == "LiberTEM" else 50_000_000 + part * 18 if target == "py4DSTEM" else part * 9
 
 
 def _size(target: str, events: int, frames: int) -> int:

@@ -16,6 +16,7 @@ from emkit.errors import ParameterError
 from emkit.io.counted import counted_header, iter_counted
 from emkit.io.references import read_reference
 from emkit.params import Reads, Unit, Writes
+from emkit.run.machine import give_back_large
 from emkit.run.plan import Load, Plan
 from emkit.run.stage import stage
 from emkit.run.step import Body, step
@@ -87,8 +88,9 @@ def virtual_image(
     if inner >= outer:
         raise ParameterError(f"inner_px: found {inner:g}, which is not less than the outer radius, {outer:g} px.")
     positions, line = prod(header.scan_shape), header.events // max(1, header.scan_shape[0])
-    load = Load(1, 60_000_000 + 30 * min(header.events, PART + line) + 150 * positions, 0.3 + header.events * 3e-8)
-    yield Plan(40_000_000, positions * 4 + 1000, 0.2, stages=(load,))
+    held = (15 if detector == "phase" else 6) * min(header.events, PART + line) + 150 * positions
+    load = Load(1, 33_000_000 + held, 0.3 + header.events * 3e-8)
+    yield Plan(27_000_000, positions * 4 + 1000, 0.2, stages=(load,))
     made = yield from stage("image", project, {"all": (scan, out, detector, inner, outer, centre, mask)})
     report: ImageReport = made["all"]
     return report
@@ -106,6 +108,7 @@ def project(
     """One task: the image, written to its file."""
     import tifffile
 
+    give_back_large()
     header = counted_header(scan)
     nothing = np.zeros(header.frame_shape, np.int64)
     at = centre or count.centre_of(reduce(np.add, (count.sum_of_whole(part) for part in iter_counted(scan, PART)), nothing))

@@ -66,8 +66,8 @@ def build_reference(
         raise DataError(f"{source} has {len(whole)} whole frames; a reference needs two at least. {raw.report()}")
     chosen = whole[np.unique(np.linspace(0, len(whole) - 1, min(samples, len(whole))).astype(int))]
     pixels = prod(raw.frame_shape)
-    load = Load(1, len(chosen) * pixels * 24, len(chosen) * pixels * 1.2e-7)
-    yield Plan(60_000_000, pixels * 9, 0.2, stages=(load,))
+    load = Load(1, len(chosen) * pixels * 21, len(chosen) * pixels * 1.2e-7)
+    yield Plan(27_000_000, pixels * 9, 0.2, stages=(load,))
     out.mkdir(exist_ok=True)
     yield from stage("reference", average, {"all": (raw, tuple(map(int, chosen)), out)})
     dark, noise, bad = (np.load(out / name) for name in FILES)

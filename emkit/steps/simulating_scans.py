@@ -68,8 +68,8 @@ def make_scan_phantom(
         Another exposure of the same specimen has other electrons and noise.
     """
     count, pixels = scan_shape[0] * scan_shape[1], FRAME[0] * FRAME[1]
-    load = Load(-(-count // FRAMES), FRAMES * pixels * 5 + pixels * 40, FRAMES * pixels * 7e-8)
-    yield Plan(60_000_000, count * (pixels * 2 + 100) + pixels * 4, 0.5, stages=(load,))
+    load = Load(-(-count // FRAMES), min(FRAMES, count) * pixels * 5 // 2 + 12_000_000, FRAMES * pixels * 7e-8)
+    yield Plan(27_000_000, count * (pixels * 2 + 100) + pixels * 4, 0.5, stages=(load,))
     phantom = ScanPhantom(scan_shape, FRAME, seed, occupancy, noise_adu=noise_adu, drift=drift, exposure=exposure)
     (out / TRUTH).mkdir(parents=True, exist_ok=True)
     np.save(out / DARK, phantom.dark)

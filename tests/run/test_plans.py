@@ -13,7 +13,9 @@ from scipy import ndimage
 from tifffile import imwrite
 
 import emkit
+from emkit.io.counted import write_counted
 from emkit.io.omezarr import create_volume, shard_grid, write_block
+from emkit.model import CountedScan
 from emkit.params import Call
 from emkit.provenance import recipe_text
 from emkit.run.step import bind
@@ -89,6 +91,42 @@ def test_measure_alignment(tmp_path: Path, record_property: Any) -> None:
 def test_convert_a_volume(to: str, tmp_path: Path, record_property: Any) -> None:
     source = volume(tmp_path / "v", 128, 1024)  # four blocks
     check(bind(emkit.convert, source, out=tmp_path / "out", to=to), tmp_path, record_property)
+
+
+def counted(path: Path, lines: int, width: int, each: int) -> Path:
+    """A scan of `each` electrons at every position."""
+    frames = np.sort(np.random.default_rng(0).choice(576 * 576, (256, each)), axis=1).astype(np.uint32)
+    indices = np.resize(frames, (lines * width, each)).ravel()
+    write_counted(CountedScan(np.arange(lines * width + 1) * each, indices, (lines, width), (576, 576)), path)
+    return path
+
+
+@pytest.mark.parametrize("detector", ["bright-field", "phase"])
+def test_virtual_image(detector: str, tmp_path: Path, record_property: Any) -> None:
+    scan = counted(tmp_path / "scan", 128, 128, 256)
+    check(bind(emkit.virtual_image, scan, out=tmp_path / "image.tif", detector=detector), tmp_path, record_property)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["out", *(pytest.param(name, marks=pytest.mark.campaign) for name in ("out.h5", "csr", "binned", "out.emd"))],
+)
+def test_convert_scan(name: str, tmp_path: Path, record_property: Any) -> None:
+    scan = counted(tmp_path / "scan", 128, 128, 256)
+    to, binned = "LiberTEM" if name == "csr" else "by-name", 4 if name in ("binned", "out.emd") else 1
+    check(bind(emkit.convert_scan, scan, out=tmp_path / name, to=to, bin_frame=binned), tmp_path, record_property)
+
+
+@pytest.mark.campaign
+def test_scans_from_raw_frames(tmp_path: Path, record_property: Any) -> None:
+    raw = tmp_path / "raw"
+    check(bind(emkit.make_scan_phantom, out=raw, scan_shape=(16, 32)), tmp_path, record_property)
+    several: tuple[dict[str, Any], ...] = ({}, {"row_dark": "mean"}, {"dark": raw / "dark.npy"})
+    for number, options in enumerate(several):
+        (place := tmp_path / str(number)).mkdir()
+        check(bind(emkit.count_scan, raw, out=place / "out", samples=50, **options), place, record_property)
+    (place := tmp_path / "reference").mkdir()
+    check(bind(emkit.build_reference, raw, out=place / "out", samples=50), place, record_property)
 
 
 @pytest.mark.campaign
