@@ -44,6 +44,7 @@ class Overlap:
     points: Floats
     targets: Floats
     sigma_px: Floats
+    light: Floats | None = None  # (4,): mean and spread of the greys of the fixed tile, then of the moving one
 
 
 def common_box(offset: Floats, shape: tuple[int, int], margin: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -114,18 +115,18 @@ def match_shifted(fixed: NDArray[np.generic], moving: NDArray[np.generic], offse
 
 def match_through(
     fixed: NDArray[np.generic], moving: NDArray[np.generic], offset: Floats, onto: CoordinateMap
-) -> tuple[Floats, Floats, Floats]:
-    """Points, targets and their sigma from patches cut through ``onto`` (fixed px → moving px), known to a px or better."""
+) -> tuple[Floats, Floats, Floats, Floats | None]:
+    """Points, targets, their sigma and light from patches cut through ``onto`` (fixed px → moving px), known to a px or better."""
     starts, side = patch_starts(offset, (fixed.shape[0], fixed.shape[1]))
     middles = starts + (side - 1) / 2
     corners = np.array([[0, 0], [0, side - 1], [side - 1, 0], [side - 1, side - 1]])
     if not len(starts):
-        return np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0)
+        return np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0), None
     lying = onto(starts[:, None] + corners)  # (k, 4, 2)
     seen = ((lying.min(axis=1) >= 0) & (lying.max(axis=1) <= np.array(moving.shape) - 1)).all(axis=1)
     starts, middles, lying = starts[seen], middles[seen], lying[seen]
     if not len(starts):
-        return np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0)
+        return np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0), None
     locally = [_affine(places, side) for places in lying]
     still = ndimage.gaussian_filter(_stack(fixed, starts, side), (0, SMOOTH_PX, SMOOTH_PX))
     other = np.stack([_cut(moving, affine, side) for affine in locally])
@@ -133,7 +134,8 @@ def match_through(
     shift, sigma = flow(still, other)
     centre = (side - 1) / 2
     targets = np.stack([affine.apply(shift[k] + centre) for k, affine in enumerate(locally)])
-    return middles, targets, sigma
+    light = np.array([still.mean(), still.std(), other.mean(), other.std()], float)
+    return middles, targets, sigma, light
 
 
 def flow(fixed: Pixels, moving: Pixels) -> tuple[Floats, Floats]:
