@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 from emkit_jobs.scheduler import SchedulerError
 
@@ -35,33 +36,52 @@ class Commands:
     async def run_both(self, *command: str, text: str = "", environment: Mapping[str, str] | None = None) -> tuple[str, str]:
         """The same with what it prints beside the answer: sbatch tells there what it has tested."""
         own = {**os.environ, **self.environment, **TIMES, "LC_ALL": "C"} if environment is None else dict(environment)
-        pipe = asyncio.subprocess.PIPE
+        with _memory(text) as given, _memory() as answer, _memory() as beside:
+            await self._run(command, own, given, answer, beside)
+            return _read(answer), _read(beside)
+
+    async def _run(
+        self, command: Sequence[str], environment: Mapping[str, str], given: IO[bytes], answer: IO[bytes], beside: IO[bytes]
+    ) -> None:
+        """Files in memory, not pipes: where a task is cancelled while asyncio connects the pipes of its new process, Python 3.11
+        waits for ever, and a hub that stops waits for its tasks."""
         try:
             process = await asyncio.create_subprocess_exec(
-                *command, env=own, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+                *command, env=environment, stdin=given, stdout=answer, stderr=beside, start_new_session=True
             )
         except OSError as error:
             raise CommandError(f"{command[0]} cannot be run: {error}.") from error
         try:
-            # not `wait_for`: Python 3.11's loses a cancellation that comes with the answer, and a hub that stops waits for its task
-            async with asyncio.timeout(self.patience_s):
-                told, complaint = await process.communicate(text.encode())
+            async with asyncio.timeout(self.patience_s):  # `wait_for` of Python 3.11 loses a cancellation that comes with the end
+                await process.wait()
         except TimeoutError as error:
             raise CommandError(f"{command[0]} did not answer within {self.patience_s:g} s.") from error
         finally:
             if process.returncode is None:  # it takes too long, or nobody waits for it any more
                 with suppress(ProcessLookupError, PermissionError):  # what sudo has started is not ours to kill
-                    os.killpg(process.pid, signal.SIGKILL)  # a site's wrapper ends with the command in it, which holds its pipes
+                    os.killpg(process.pid, signal.SIGKILL)  # a site's wrapper ends with the command in it
                     await process.wait()
         if process.returncode:
-            said = complaint.decode(errors="replace").strip() or f"it ended with exit code {process.returncode}"
+            said = _read(beside).strip() or f"it ended with exit code {process.returncode}"
             raise CommandError(f"{Path(command[0]).name}: {said}")
-        return told.decode(errors="replace"), complaint.decode(errors="replace")
 
     async def show(self, job_id: str) -> dict[str, str]:
         """What scontrol tells of a job, field by field."""
         told = await self.run("scontrol", "show", "job", "--oneliner", job_id)
         return dict(re.findall(r"(\S+?)=(.*?)(?=\s+\S+?=|\s*$)", told.splitlines()[0]))
+
+
+def _memory(text: str = "") -> IO[bytes]:
+    """A file in memory, at its beginning."""
+    file = os.fdopen(os.memfd_create("emkit-command"), "w+b")
+    file.write(text.encode())
+    file.seek(0)
+    return file
+
+
+def _read(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
 
 
 def as_user(user: str | None, kept: str) -> Sequence[str]:
