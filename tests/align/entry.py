@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emkit.align import links, match_pair, measure_pairs, measure_quality, place_sections
+from emkit.align import links, match_pair, measure_pairs, measure_quality, place_sections, solve_montage
 from emkit.transforms import Affine
 
 
@@ -22,6 +22,11 @@ def stack(sections: NDArray[np.uint8], level: str) -> list[NDArray[np.float64]]:
 def qc(sections: NDArray[np.uint8]) -> dict[str, Any]:
     table = measure_quality(sections)
     return {"score": table["score"].to_numpy(), "labels": table["defect"].tolist()}
+
+
+def montage(tiles: list[NDArray[np.uint8]], nominal: NDArray[np.float64]) -> list[Any]:
+    maps = solve_montage(tiles, nominal[:, ::-1])
+    return [lambda points, m=m: m(points[:, ::-1])[:, ::-1] for m in maps]
 
 
 def _x_first(affine: Affine) -> NDArray[np.float64]:
