@@ -34,17 +34,18 @@ BUSY = (State.COUNTING, State.STREAMING)
 
 class Catalogue:
     """Of one folder; left out, that which $EMKIT_SCANS names, else the current one. PathError where it is none.
+    `read_only`: what is remembered is not written.
 
     >>> [entry.name for entry in Catalogue("data").entries("gold")]  # doctest: +SKIP
     ['day2/scan_0042', 'day2/scan_0041']
     """
 
-    def __init__(self, folder: Path | str | None = None) -> None:
+    def __init__(self, folder: Path | str | None = None, *, read_only: bool = False) -> None:
         named = Path(folder or os.environ.get(FOLDER_VARIABLE) or ".").expanduser()
         if not named.is_dir():
             raise PathError(f"{named} is no folder; needed: the one that holds scans.")
         self.root = named.resolve()
-        self._store = Store(self.root)
+        self._store = Store(self.root, read_only=read_only)
         self._things: dict[str, list[Thing]] = {}
 
     def close(self) -> None:

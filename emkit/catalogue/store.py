@@ -27,10 +27,10 @@ T = TypeVar("T")
 
 
 class Store:
-    """Things by their paths with a picture each, and the runs that were begun for scans."""
+    """Things by their paths with a picture each, and the runs that were begun for scans. `read_only`: nothing is written."""
 
-    def __init__(self, root: Path) -> None:
-        self.path = root / HOME / FILE
+    def __init__(self, root: Path, *, read_only: bool = False) -> None:
+        self.path, self._read_only = root / HOME / FILE, read_only
         self._open()
 
     def close(self) -> None:
@@ -72,7 +72,7 @@ class Store:
     # ---- within ----
 
     def _open(self) -> None:
-        self._connection = self._on_disk() or self._in_memory()
+        self._connection = (None if self._read_only else self._on_disk()) or self._in_memory()
 
     def _on_disk(self) -> sqlite3.Connection | None:
         """None where it cannot be written."""
@@ -113,7 +113,8 @@ class Store:
             if not _is_broken(error):
                 raise self._refusal(error) from None
         self._connection.close()
-        self.path.unlink(missing_ok=True)
+        if not self._read_only:
+            self.path.unlink(missing_ok=True)
         self._open()
         return work(self._connection)
 

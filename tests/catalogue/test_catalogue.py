@@ -16,6 +16,7 @@ from PIL import Image
 import emkit
 from emkit.catalogue import Catalogue, Entry, State
 from emkit.errors import DataError, ParameterError, PathError
+from emkit.io.sectors import open_sectors, sectors_header, write_sectors
 from emkit.run.folder import RunFolder
 from emkit.run.folder import State as RunState
 from tests.catalogue.conftest import until
@@ -59,6 +60,26 @@ def test_every_kind_is_found_with_its_state(data: Path, catalogue: Catalogue) ->
     assert found["day3/live"].told == "24 of 64 frames so far" and found["day3/live"].done == 24 / 64
     assert "the stream stopped" in found["day3/lost"].told
     assert found["aligned.ome.zarr"].is_volume and found["aligned.ome.zarr"].facts["voxel"] == "45 × 4 × 4 nm"
+
+
+def test_the_header_of_raw_files_says_what_looking_at_each_block_says(data: Path) -> None:
+    for name, without in (("whole", None), ("lacking", 1)):
+        header, scan = sectors_header(raw(data / name, without=without)), open_sectors(data / name)
+        assert (header.version, header.scan_shape, header.frame_shape) == (scan.version, scan.scan_shape, scan.frame_shape)
+        assert header.parts == (scan.file_of >= 0).sum() and header.needed == scan.file_of.size
+    with (data / "whole/data_module0.data").open("r+b") as file:
+        file.truncate(3 * (16 + 576 * 144 * 2) + 100)  # a file that is cut short in its last sector
+    assert sectors_header(data / "whole").parts == 15 == (open_sectors(data / "whole").file_of >= 0).sum()
+
+
+def test_two_scans_in_one_folder_are_told(data: Path, catalogue: Catalogue) -> None:
+    raw(data / "a")
+    (data / "b").mkdir()
+    write_sectors(data / "b", {0: np.zeros((576, 576), np.uint16)}, (1, 1), "other", scan=2)
+    for file in (data / "b").iterdir():
+        file.rename(data / "a" / file.name)
+    entry = catalogue.entry("a")
+    assert entry.state is State.INCOMPLETE and "holds more than one scan" in entry.told
 
 
 def test_raw_and_counted_are_one_scan_newest_first(data: Path, catalogue: Catalogue) -> None:

@@ -94,7 +94,7 @@ def test_visitors_of_a_dashboard_change_nothing(data: Path, monkeypatch: pytest.
     for message in ({"note": ["a", "x"]}, {"delete": ["a", "a"]}, {"count": [["a"]]}, {"open": ["a"]}, {"ask": ["a"]}):
         press(panel, **message)
         assert "look on; nothing was changed" in panel.refused
-    assert (data / "a/data_module0.data").exists() and not (data / "a.scan.toml").exists()
+    assert (data / "a/data_module0.data").exists() and [path.name for path in data.iterdir()] == ["a"]
 
 
 # ---- the command ----

@@ -15,6 +15,7 @@ from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.browser.tools import CHROMIUM_FLAGS
+from tests.catalogue.scans import counted, raw
 from tests.dashboards.site import PASSWORD, Site, write_notebook
 
 pytestmark = [pytest.mark.hub, pytest.mark.browser, pytest.mark.asyncio]
@@ -173,3 +174,25 @@ async def test_a_scan_is_counted_by_a_guest(browser: Browser, tmp_path: Path) ->
         await page.mouse.up()
         await expect(image.nth(3)).not_to_have_attribute("src", before[3] or "")
         assert failures == []
+
+
+async def test_a_guest_looks_at_the_scans_of_the_site_and_changes_nothing(browser: Browser, tmp_path: Path) -> None:
+    proxy.install()
+    (folder := tmp_path / "notebooks").mkdir()
+    shutil.copy(NOTEBOOKS / "scans.ipynb", folder)
+    raw((data := tmp_path / "data") / "scan_1")
+    counted(data / "scan_2")
+    settings = DashboardSettings(folders=(folder,), pool=1, cap=1, data_roots=(data,), environment={"EMKIT_SCANS": str(data)})
+    with Site(tmp_path, settings) as site:
+        await site.ready(warm=1)
+        page = await guest(browser, site, "ann")
+        failures: list[str] = []
+        page.on("pageerror", lambda error: failures.append(str(error)))
+        await page.click("a[href$='/open/scans']")
+        row, panel = page.get_by_role("row", name="scan_2"), page.locator(".emkit-scans")
+        await expect(row.get_by_role("img")).to_be_visible(timeout=60_000)
+        await expect(row.locator(".state")).to_have_text("done")
+        await expect(panel.locator("button, textarea, input[type=checkbox]")).to_have_count(0)
+        await panel.get_by_role("searchbox").fill("raw")
+        await expect(row).to_have_count(0)
+        assert failures == [] and sorted(path.name for path in data.iterdir()) == ["scan_1", "scan_2"]

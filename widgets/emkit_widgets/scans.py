@@ -61,10 +61,10 @@ class ScansPanel(anywidget.AnyWidget):
         notebooks: Path | str = "scans",
         **kwargs: Any,
     ) -> None:
-        self._catalogue = Catalogue(folder)
         self._templates, self._notebooks, self._series = tuple(map(Path, templates)), Path(notebooks), ""
         self._one_at_a_time = threading.RLock()  # a kernel answers the page in another thread than it runs cells in
         self._mine = DASHBOARD_VARIABLE not in os.environ  # what the page says of `may_write` decides nothing
+        self._catalogue = Catalogue(folder, read_only=not self._mine)
         super().__init__(folder=str(self._catalogue.root), may_write=self._mine, **kwargs)
         self.look()
         self.observe(lambda _: self.look(), names="search")
