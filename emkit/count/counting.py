@@ -75,8 +75,16 @@ def count_frames(
         check_device(device)
         find, at_once = partial(by_torch, device=device), 1
     step = max(1, BATCH_BYTES // max(1, prod(frame_shape) * prepared.dtype.itemsize))
-    with ThreadPoolExecutor(at_once) as threads:
-        parts = list(threads.map(lambda k: find(prepared[k : k + step], prepared.dark, low, high, ties), range(0, len(rows), step)))
+    starts = range(0, len(rows), step)
+
+    def count(first: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        return find(prepared[first : first + step], prepared.dark, low, high, ties)
+
+    if at_once == 1 or len(starts) < 2:
+        parts = [count(first) for first in starts]
+    else:
+        with ThreadPoolExecutor(at_once) as threads:
+            parts = list(threads.map(count, starts))
     offsets = offsets_of(np.concatenate([np.zeros(0, np.int64), *(np.diff(ends, prepend=0) for _, ends in parts)]))
     indices = np.concatenate([np.zeros(0, np.uint32), *(found for found, _ in parts)])
     return CountedScan(offsets, indices, scan_shape, frame_shape, positions, thresholds=thresholds)
