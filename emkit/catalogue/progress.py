@@ -85,8 +85,9 @@ def _noted(root: Path, out: str, note: Path) -> tuple[str, Progress] | None:
 
 
 def _of_run(run: RunFolder) -> Progress:
-    glance = Glance.at(run)
+    """By the id of the whole that it may be a part of: that is what can be cancelled and resumed."""
+    glance, whole = Glance.at(run), run.path.relative_to(runs_home()).parts[0]
     if glance.ended:
-        return Progress(False, f"counting was {glance.state}; go on with it: emkit resume {run.id}", run=run.id)
+        return Progress(False, f"counting was {glance.state}; go on with it: emkit resume {whole}", run=whole)
     tick = glance.tick
-    return Progress(True, str(tick or glance.message or "starting"), tick.fraction if tick else None, run.id)
+    return Progress(True, str(tick or glance.message or "starting"), tick.fraction if tick else None, whole)

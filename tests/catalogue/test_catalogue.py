@@ -19,6 +19,7 @@ from emkit.errors import DataError, ParameterError, PathError
 from emkit.io.sectors import open_sectors, sectors_header, write_sectors
 from emkit.run.folder import RunFolder
 from emkit.run.folder import State as RunState
+from emkit.runs import find_run
 from tests.catalogue.conftest import until
 from tests.catalogue.scans import counted, raw, streamed
 
@@ -347,7 +348,8 @@ def test_a_count_that_was_cut_off_is_incomplete_and_one_at_work_is_told(data: Pa
     (data / "unfinished-a-counted.run").write_text(str(part))
     RunFolder(part).say(RunState.CANCELLED, "by a test")
     entry = catalogue.entry("a")
-    assert entry.state is State.INCOMPLETE and "counting was cancelled; go on with it: emkit resume" in entry.told
+    assert entry.state is State.INCOMPLETE and f"was cancelled; go on with it: emkit resume {folder.id}" in entry.told
+    assert find_run(entry.run).path == folder.path
     (data / "unfinished-a-counted.run").write_text("/somebody/elses/run")
     assert catalogue.entry("a").told == "counting was cut off; count it again"
     (data / "unfinished-a-counted.run").unlink()
