@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from emkit_jobs.scheduler import SchedulerError
 
 NO_SUCH_JOB = "Invalid job id"
 TIMES = {"SLURM_TIME_FORMAT": "%s"}  # POSIX seconds, whatever the site's time zone
+LOOK_S = 0.05  # between two looks whether a command has ended
 _TO_MB = {"": 1 / 2**20, "K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2}
 
 
@@ -37,38 +39,44 @@ class Commands:
         """The same with what it prints beside the answer: sbatch tells there what it has tested."""
         own = {**os.environ, **self.environment, **TIMES, "LC_ALL": "C"} if environment is None else dict(environment)
         with _memory(text) as given, _memory() as answer, _memory() as beside:
-            await self._run(command, own, given, answer, beside)
+            code = await self._exit_code(command, own, given, answer, beside)
+            if code:
+                raise CommandError(f"{Path(command[0]).name}: {_read(beside).strip() or f'it ended with exit code {code}'}")
             return _read(answer), _read(beside)
 
-    async def _run(
+    async def _exit_code(
         self, command: Sequence[str], environment: Mapping[str, str], given: IO[bytes], answer: IO[bytes], beside: IO[bytes]
-    ) -> None:
-        """Files in memory, not pipes: where a task is cancelled while asyncio connects the pipes of its new process, Python 3.11
-        waits for ever, and a hub that stops waits for its tasks."""
+    ) -> int:
+        """Not by asyncio's own processes: a hub that stops cancels all tasks, also that of asyncio's which connects the pipes of a
+        new process, and then Python 3.11 waits for them for ever."""
         try:
-            process = await asyncio.create_subprocess_exec(
-                *command, env=environment, stdin=given, stdout=answer, stderr=beside, start_new_session=True
-            )
+            process = subprocess.Popen(command, env=environment, stdin=given, stdout=answer, stderr=beside, start_new_session=True)
         except OSError as error:
             raise CommandError(f"{command[0]} cannot be run: {error}.") from error
         try:
             async with asyncio.timeout(self.patience_s):  # `wait_for` of Python 3.11 loses a cancellation that comes with the end
-                await process.wait()
+                return await _ended(process)
         except TimeoutError as error:
             raise CommandError(f"{command[0]} did not answer within {self.patience_s:g} s.") from error
         finally:
-            if process.returncode is None:  # it takes too long, or nobody waits for it any more
+            if process.poll() is None:  # it takes too long, or nobody waits for it any more
                 with suppress(ProcessLookupError, PermissionError):  # what sudo has started is not ours to kill
                     os.killpg(process.pid, signal.SIGKILL)  # a site's wrapper ends with the command in it
-                    await process.wait()
-        if process.returncode:
-            said = _read(beside).strip() or f"it ended with exit code {process.returncode}"
-            raise CommandError(f"{Path(command[0]).name}: {said}")
+                    await _ended(process)
 
     async def show(self, job_id: str) -> dict[str, str]:
         """What scontrol tells of a job, field by field."""
         told = await self.run("scontrol", "show", "job", "--oneliner", job_id)
         return dict(re.findall(r"(\S+?)=(.*?)(?=\s+\S+?=|\s*$)", told.splitlines()[0]))
+
+
+async def _ended(process: "subprocess.Popen[bytes]") -> int:
+    """Its exit code, once it has one; looked for less and less often."""
+    wait_s = 0.002
+    while (code := process.poll()) is None:
+        await asyncio.sleep(wait_s)
+        wait_s = min(2 * wait_s, LOOK_S)
+    return code
 
 
 def _memory(text: str = "") -> IO[bytes]:
