@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
+from emkit.run.folder import RunFolder, State
 from tests.run.fire import PATIENCE_S, Alignment, family, seeds
 
 KILLS = 50
@@ -43,8 +44,8 @@ def ended(driver: "subprocess.Popen[str]") -> int:
 
 
 def go_on(run: Alignment, draw: random.Random) -> "subprocess.CompletedProcess[str]":
-    """Like somebody who finds it cut off: `resume`, or the same command once more."""
-    if run.folder() is not None and draw.random() < 0.5:
+    """Like somebody who finds it cut off: `resume`, or the same command once more; which only refuses where it was through already."""
+    if (folder := run.folder()) is not None and (draw.random() < 0.5 or RunFolder(folder).state is State.DONE):
         return run.call("resume", str(run.out))
     return run.call()
 
