@@ -267,12 +267,14 @@ def _transfer(shape: tuple[int, ...], foci: Floats, calibration: Calibration, se
 def _without_transfer(image: Floats, transfer: Floats, noise: float) -> Floats:
     """What came through the transfer into the image, by Wiener's filter.
 
-    The noise is that of counting, and known; the power of the signal is what is left of the image's, ring by ring of frequencies.
+    The noise is that of counting, and known; the power of the signal is what the image's exceeds it by, and by two standard
+    deviations, ring by ring of frequencies.
     """
     waves = np.fft.fft2(image)
     ring = np.rint(max(image.shape) * np.hypot(*np.meshgrid(*map(np.fft.fftfreq, image.shape), indexing="ij"))).astype(int).ravel()
-    power = np.bincount(ring, (np.abs(waves) ** 2).ravel() / image.size) / np.bincount(ring) - noise
-    passed = np.bincount(ring, transfer.ravel() ** 2) / np.bincount(ring)
+    size = np.bincount(ring)
+    power = np.bincount(ring, (np.abs(waves) ** 2).ravel() / image.size) / size - noise * (1 + 2 * np.sqrt(2 / size))
+    passed = np.bincount(ring, transfer.ravel() ** 2) / size
     signal = (np.maximum(power, 0) / np.maximum(passed, 1e-3))[ring].reshape(image.shape)
     return np.asarray(np.fft.ifft2(waves * transfer * signal / (transfer**2 * signal + noise)).real)
 

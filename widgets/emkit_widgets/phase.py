@@ -53,6 +53,6 @@ def _picture(name: str, values: NDArray[np.float64]) -> widgets.VBox:
     least, most = (float(value) for value in np.percentile(values, (1, 99)))
     times = max(1, round(SIDE_PX / max(values.shape)))
     png = grey_png(np.kron(values, np.ones((times, times))), least, most)
-    caption = f"<b>{html.escape(name)}</b><br>{least:.3g} to {most:.3g} rad".replace("-", "\N{MINUS SIGN}")
+    caption = f"<b>{html.escape(name)}</b><br>{least:.3f} to {most:.3f} rad".replace("-", "\N{MINUS SIGN}")
     image = widgets.Image(value=png, format="png", layout=widgets.Layout(max_width="100%"))
     return widgets.VBox([image, widgets.HTML(caption)], layout=widgets.Layout(margin="0 12px 0 0"))
