@@ -20,6 +20,7 @@ _HOME = {
     "measure_error": "steps.scoring",
     "measure_section": "steps.inspecting",
     "measure_series": "steps.measuring_series",
+    "montage_sections": "steps.montaging",
     "open_volume": "io.omezarr",
     "plan": "run.step",
     "reconstruct_phase": "steps.reconstructing",

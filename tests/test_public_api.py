@@ -22,6 +22,7 @@ NAMES = {
     "measure_error",
     "measure_section",
     "measure_series",
+    "montage_sections",
     "open_volume",
     "plan",
     "reconstruct_phase",

@@ -10,6 +10,7 @@ from emkit.errors import ParameterError
 
 STEPS = {  # name: module of this package
     "align_sections": "aligning",
+    "montage_sections": "montaging",
     "measure_alignment": "measuring",
     "measure_error": "scoring",
     "measure_section": "inspecting",
