@@ -1,13 +1,14 @@
 """Alignment of serial sections: match pairs, place all of them in one space, render, judge. Arrays in, arrays out.
 
-The order of work: `match_pair` compares two sections; `judge_match` flags what cannot be relied on; `bridges` names the pairs
-that go around flagged ones; `place_sections` composes the rest into one affine a section; `render_window` makes pixels.
+`align_pair` and `align_stack` take sections to maps in one call. Step by step: `match_pair` compares two sections; `judge_match`
+flags what cannot be relied on; `bridges` names the pairs that go around flagged ones; `place_sections` composes the rest into one
+affine a section; `refine_affines` and `refine_elastics` better all at once; `render_window` makes pixels.
 `measure_quality` names what is wrong with each section of a raw stack, `measure_pairs` judges the pairs of any; `match_signal`
 shows why two sections match or do not.
-Points are (y, x), px, pixel centres at integers; every affine maps output to input.
+Points are (y, x), px, pixel centres at integers; every map takes output to input.
 """
 
-from emkit.align.alignment import align_pair
+from emkit.align.alignment import align_pair, align_stack
 from emkit.align.correlation import match_signal
 from emkit.align.defects import DEFECTS, measure_quality
 from emkit.align.drift import Drift, measure_drift
@@ -28,6 +29,7 @@ __all__ = [
     "Placement",
     "SectionPlace",
     "align_pair",
+    "align_stack",
     "bridges",
     "calibrated_threshold",
     "judge_match",

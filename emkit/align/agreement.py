@@ -49,6 +49,11 @@ class Agreement:
     curvature: Floats
     coherence: Floats
 
+    def enlarged(self, factor: int) -> Agreement:
+        """Of images that were shrunk by ``factor``, in px of the full ones."""
+        points = self.points * factor + (factor - 1) / 2
+        return Agreement(points, self.gradient / factor, self.curvature / factor**2, self.coherence)
+
 
 def agreement(fixed: Pixels, moving: Pixels, seen: Pixels, limit: float = np.inf) -> Agreement:
     """Of ``fixed`` and ``moving`` (y, x), of mean 0 and one shape, where ``seen`` (1 where both are, 0 where not) says.

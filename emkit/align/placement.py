@@ -77,7 +77,7 @@ def place_sections(count: int, links: Sequence[Link], shape: tuple[int, int], ca
     for members in runs:
         # the member next to what is placed already carries its run there
         anchor = min(members, key=lambda z: (min((abs(z - p) for p in placed), default=0), z))
-        shift = relative[anchor].invert().compose(_between(placed, anchor)) if placed else Affine()
+        shift = relative[anchor].invert().compose(between(placed, anchor)) if placed else Affine()
         for z in members:
             placed[z] = relative[z].compose(shift)
     body = _settle([placed[z] for z in runs[0]], shape)
@@ -114,7 +114,7 @@ def _follow_links(count: int, links: Sequence[Link]) -> tuple[list[Affine], NDAr
     return relative, run
 
 
-def _between(placed: dict[int, Affine], z: int) -> Affine:
+def between(placed: dict[int, Affine], z: int) -> Affine:
     """The affine of ``z`` by linear interpolation between the nearest placed sections; beyond the ends that of the last."""
     below, above = max((p for p in placed if p < z), default=None), min((p for p in placed if p > z), default=None)
     if below is None or above is None:

@@ -50,7 +50,7 @@ class Seen:
         held = (image != 0).astype(np.float32)
         grey = image.astype(np.float32)
         grey = ((grey - grey.sum(dtype=float) / max(held.sum(dtype=float), 1)) * held).astype(np.float32)
-        held = _eroded(held)
+        held = eroded(held)
         return cls(grey, held, Spline.of(grey), Spline.of(held))
 
     def shrunk(self, factor: int) -> Seen:
@@ -60,7 +60,7 @@ class Seen:
         return Seen(grey, held, Spline.of(grey), Spline.of(held))
 
 
-def _eroded(held: Pixels) -> Pixels:
+def eroded(held: Pixels) -> Pixels:
     """1 well inside what is held, falling to 0 at its edges; single pixels that are missing (or black) are nothing."""
     soft: Pixels = np.clip(2 * ndimage.uniform_filter(held, 25) - 1, 0, 1)
     return soft
@@ -72,19 +72,22 @@ def compare(fixed: Seen, moving: Seen, mapping: CoordinateMap, factor: int = 1, 
     Points, gradients and curvatures are of px of the full resolution.
     """
     shape = (fixed.grey.shape[0], fixed.grey.shape[1])
+    nodes, step = nodes_of(mapping, shape, factor)
+    seen = np.clip(moving.held_spline.seen_at(nodes, step, shape), 0, 1)
+    return agreement(fixed.grey, moving.spline.seen_at(nodes, step, shape), fixed.held * eroded(seen), limit).enlarged(factor)
+
+
+def nodes_of(mapping: CoordinateMap, shape: tuple[int, int], factor: int) -> tuple[Floats, int]:
+    """The map at every so many px of an output (y, x), both shrunk by ``factor``: (rows, columns, 2), and how many px that is."""
     step = STRAIGHT_PX if isinstance(mapping, Affine) else STEP_PX
     middle = (factor - 1) / 2
-    rows, columns = (np.arange(-(-n // step) + 1) * float(step * factor) + middle for n in shape)
+    places = (np.arange(-(-n // step) + 1) * float(step * factor) + middle for n in shape)
+    rows, columns = (np.asarray(place, np.float64) for place in places)
     if isinstance(mapping, Elastic):
         nodes = mapping.on_grid(rows, columns)
     else:
         nodes = mapping(np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1))
-    nodes = (nodes - middle) / factor
-    seen = np.clip(moving.held_spline.seen_at(nodes, step, shape), 0, 1)
-    said = agreement(fixed.grey, moving.spline.seen_at(nodes, step, shape), fixed.held * _eroded(seen), limit)
-    return replace(
-        said, points=said.points * factor + middle, gradient=said.gradient / factor, curvature=said.curvature / factor**2
-    )
+    return (nodes - middle) / factor, step
 
 
 def refine_affine(fixed: Seen, moving: Seen, start: Affine) -> Affine:

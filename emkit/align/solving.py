@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
-from emkit.align.agreement import Agreement
+from emkit.align.agreement import TINY, Agreement
 from emkit.transforms import Affine, Floats, bspline_basis
 
 LEAST = 1e-9  # of the mean curvature, added so that what nothing tells stays 0
@@ -23,10 +23,21 @@ def best_affine(found: Agreement) -> Affine:
     """``p -> p + d(p)`` for the affine d that agrees best: one Newton step, exact where g and H are."""
     middle = found.points.mean(axis=0)
     size = max(float(np.abs(found.points - middle).max()), 1.0)
+    normal, pull = affine_basis(found, middle, size)
+    still = LEAST * (float(np.trace(normal)) / 6 + TINY) * np.eye(6)
+    d = np.linalg.solve(normal + still, pull)
+    return affine_from(np.asarray(d, np.float64).reshape(2, 3), middle, size)
+
+
+def affine_basis(found: Agreement, middle: Floats, size: float) -> tuple[Floats, Floats]:
+    """The normal equations, (6, 6) and (6,), of d = (2, 3) times (1, (y - middle) / size, (x - middle) / size)."""
     basis = np.column_stack([np.ones(len(found.points)), (found.points - middle) / size])
-    normal = np.einsum("ki,kl,kab->aibl", basis, basis, found.curvature).reshape(6, 6)
-    pull = np.einsum("ki,ka->ai", basis, found.gradient).reshape(6)
-    d = np.linalg.solve(normal + LEAST * (np.trace(normal) / 6 + np.finfo(float).tiny) * np.eye(6), pull).reshape(2, 3)
+    normal: Floats = np.einsum("ki,kl,kab->aibl", basis, basis, found.curvature, optimize=True).reshape(6, 6)
+    return normal, np.einsum("ki,ka->ai", basis, found.gradient).reshape(6)
+
+
+def affine_from(d: Floats, middle: Floats, size: float) -> Affine:
+    """``p -> p + d(p)`` of such a d (2, 3)."""
     linear = np.eye(2) + d[:, 1:] / size
     return Affine.of(linear, d[:, 0] + middle - linear @ middle)
 
@@ -43,13 +54,13 @@ def best_spline(found: Agreement, before: Floats, spacing_px: float, stiffness: 
     """
     rows, columns = before.shape[:2]
     basis = _basis(rows, columns, spacing_px, found.points.tobytes())
-    u = np.column_stack([basis @ before[..., axis].ravel() for axis in (0, 1)])
+    u = spline_displacement(found.points, before, spacing_px)
     h = found.curvature
     weights = [[sparse.diags_array(h[:, i, j]) for j in (0, 1)] for i in (0, 1)]
     bending = stiffness * _bending(rows, columns, spacing_px)
     data = [[basis.T @ weights[i][j] @ basis for j in (0, 1)] for i in (0, 1)]
     scale = LEAST * float(np.abs(h).mean() * len(h) / basis.shape[1])
-    still = sparse.eye_array(basis.shape[1]) * (scale + np.finfo(float).tiny)
+    still = sparse.eye_array(basis.shape[1]) * (scale + TINY)
     normal = sparse.block_array(
         [[data[0][0] + bending + still, data[0][1]], [data[1][0], data[1][1] + bending + still]], format="csc"
     )
@@ -58,6 +69,13 @@ def best_spline(found: Agreement, before: Floats, spacing_px: float, stiffness: 
         np.concatenate([pull[:, 0], pull[:, 1]])
     )
     return solved.reshape(2, rows, columns).transpose(1, 2, 0)
+
+
+def spline_displacement(points: Floats, coefficients: Floats, spacing_px: float) -> Floats:
+    """(k, 2) displacement at ``points``, those of blocks, px."""
+    rows, columns = coefficients.shape[:2]
+    basis = _basis(rows, columns, spacing_px, points.tobytes())
+    return np.column_stack([basis @ coefficients[..., axis].ravel() for axis in (0, 1)])
 
 
 @lru_cache(maxsize=8)
