@@ -44,7 +44,7 @@ def ended(driver: "subprocess.Popen[str]") -> int:
 
 
 def go_on(run: Alignment, draw: random.Random) -> "subprocess.CompletedProcess[str]":
-    """Like somebody who finds it cut off: `resume`, or the same command once more; which only refuses where it was through already."""
+    """Like somebody who finds it cut off: `resume`, or the same command once more, which only refuses where it was through."""
     if (folder := run.folder()) is not None and (draw.random() < 0.5 or RunFolder(folder).state is State.DONE):
         return run.call("resume", str(run.out))
     return run.call()

@@ -76,6 +76,16 @@ def test_make_phantom(tmp_path: Path, record_property: Any) -> None:
 
 
 @pytest.mark.campaign
+def test_montage_sections(tmp_path: Path, record_property: Any) -> None:
+    (folder := tmp_path / "tiles").mkdir()
+    wide = texture(4096, 7700)
+    for column in range(2):
+        imwrite(folder / f"r0_c{column}.tif", wide[:, column * 3604 :][:, :4096])
+    told = dict(out=tmp_path / "out", voxel_size_nm=NM, pattern="r{row}_c{column}.tif", overlap=0.12)
+    check(bind(emkit.montage_sections, folder, **told), tmp_path, record_property)
+
+
+@pytest.mark.campaign
 def test_align_sections(tmp_path: Path, record_property: Any) -> None:
     source = sections(tmp_path / "raw", 4, 4096)
     check(bind(emkit.align_sections, source, out=tmp_path / "out", voxel_size_nm=NM), tmp_path, record_property)
