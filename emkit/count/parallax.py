@@ -33,7 +33,7 @@ from emkit.model import Calibration, CountedScan
 
 Floats = NDArray[np.float64]
 Waves = NDArray[np.complex64]
-LEAST_SNR = 4.0  # noise alone reaches it once in 30,000 scans
+LEAST_SNR = 4.0  # noise alone reaches it once in 30,000 scans, if it is normal; of 12 blank ones none reached 2
 
 
 @dataclass(frozen=True)
