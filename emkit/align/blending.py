@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, sparse
+from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
+from emkit.align.correlation import Pixels
 from emkit.align.overlaps import Overlap
+from emkit.align.resampling import Spline
 from emkit.transforms import CoordinateMap, Floats
 
 FADE_PX = 64.0  # from the edge of a tile to where it counts in full; overlaps are seldom broader
@@ -83,8 +85,7 @@ def render_montage(
         if (last <= first).any():
             continue
         window = tuple(slice(a, b) for a, b in zip(first.tolist(), last.tolist(), strict=True))
-        at = places(to_world.invert(), first + np.array(start), tuple((last - first).tolist()))
-        seen, share = _fade(read(i), at)
+        seen, share = _see(read(i), to_world.invert(), first + np.array(start), last + np.array(start))
         total[window] += share * (light.gain * seen + light.offset)
         weight[window] += share
     grey = np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
@@ -103,29 +104,34 @@ def bounds(to_world: CoordinateMap, shape: tuple[int, int]) -> tuple[Floats, Flo
     return lying.min(axis=0), lying.max(axis=0)
 
 
-def places(back: CoordinateMap, start: NDArray[np.integer], size: tuple[int, ...]) -> Floats:
-    """(2, y, x): the points of the tile that the pixels of a window show; asked on a grid, linear between.
+def _see(tile: NDArray[Any], back: CoordinateMap, start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[Pixels, Pixels]:
+    """The tile at world px from ``start`` to before ``stop``, and how much each counts: 0 outside, rising from its edge on.
 
-    The grid lies at whole multiples of `STEP_PX` of the world, so that it is the same for every window.
+    The map is asked at whole multiples of `STEP_PX` of the world, the same for every window.
     """
     low = start // STEP_PX
-    counts = [int((b + n - 1) // STEP_PX - a + 2) for a, b, n in zip(low, start, size, strict=True)]
-    nodes = np.stack(np.meshgrid(*(np.arange(n) for n in counts), indexing="ij"), axis=-1) + low
-    known = back(nodes * float(STEP_PX))
-    at = np.meshgrid(*((np.arange(n) + b) / STEP_PX - a for a, b, n in zip(low, start, size, strict=True)), indexing="ij")
-    return np.stack([ndimage.map_coordinates(known[..., axis], at, order=1) for axis in (0, 1)])
-
-
-def _fade(tile: NDArray[Any], at: Floats) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The tile at points (2, y, x), and how much each counts: 0 outside, rising from its edge on."""
-    ends = np.array(tile.shape)[:, None, None] - 1.0
-    inward = np.minimum(at, ends - at).min(axis=0) + 1
+    rows, columns = (np.arange(a, (b - 1) // STEP_PX + 2) * float(STEP_PX) for a, b in zip(low, stop, strict=True))
+    nodes = back(np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1))
+    down, across = (_between(n - a * STEP_PX, b - a * STEP_PX) for a, n, b in zip(low, start, stop, strict=True))
+    inward = np.full(tuple(stop - start), np.inf, np.float32)
+    for axis, length in enumerate(tile.shape):
+        at = down @ nodes[..., axis].astype(np.float32) @ across.T
+        np.minimum(inward, np.minimum(at, length - 1 - at) + 1, out=inward)
     rise = np.clip(inward / min(FADE_PX, min(tile.shape) / 4), 0, 1)
-    share = np.where(inward >= 1, rise * rise * (3 - 2 * rise), 0).astype(np.float32)
+    share: Pixels = np.where(inward >= 1, rise * rise * (3 - 2 * rise), 0).astype(np.float32)
     if not share.any():
-        return np.zeros(share.shape, np.float32), share
-    low = np.clip(np.floor(at.min(axis=(1, 2))).astype(int) - MARGIN_PX, 0, tile.shape)
-    high = np.clip(np.ceil(at.max(axis=(1, 2))).astype(int) + MARGIN_PX + 1, 0, tile.shape)
-    part = tile[low[0] : high[0], low[1] : high[1]].astype(np.float32)
-    seen = ndimage.map_coordinates(part, at - low[:, None, None], order=3, mode="mirror", output=np.float32)
-    return seen, share
+        return np.zeros_like(share), share
+    first = np.clip(np.floor(nodes.min(axis=(0, 1))).astype(int) - MARGIN_PX, 0, tile.shape)
+    last = np.clip(np.ceil(nodes.max(axis=(0, 1))).astype(int) + MARGIN_PX + 1, 0, tile.shape)
+    part = Spline.of(tile[first[0] : last[0], first[1] : last[1]])
+    height, width = (stop - low * STEP_PX).tolist()
+    seen = part.seen_at(nodes - first, STEP_PX, (height, width))
+    top, left = (start - low * STEP_PX).tolist()
+    return seen[top:, left:], share
+
+
+def _between(start: int, stop: int) -> Pixels:
+    """(pixels, nodes): weights of linear interpolation for pixels ``start`` to before ``stop`` between nodes `STEP_PX` apart."""
+    at = np.arange(start, stop) / STEP_PX
+    weights: Pixels = np.maximum(0, 1 - np.abs(at[:, None] - np.arange((stop - 1) // STEP_PX + 2))).astype(np.float32)
+    return weights

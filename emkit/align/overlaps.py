@@ -73,14 +73,12 @@ def find_offset(fixed: NDArray[np.generic], moving: NDArray[np.generic], offset:
 
 
 def _strip(tile: NDArray[np.generic], start: NDArray[np.int64], stop: NDArray[np.int64], factor: int) -> Pixels:
-    """The normalised pixels of a window that may leave the tile; beyond it 0."""
+    """The pixels of a window that may leave the tile, shrunk and normalised; beyond the tile 0."""
     low, high = np.clip(start, 0, tile.shape), np.clip(stop, 0, tile.shape)
     strip = np.zeros(tuple(stop - start), np.float32)
     if (high > low).all():
-        strip[tuple(slice(a, b) for a, b in zip(low - start, high - start, strict=True))] = normalise(
-            tile[low[0] : high[0], low[1] : high[1]]
-        )
-    return shrink(strip, factor)
+        strip[tuple(slice(a, b) for a, b in zip(low - start, high - start, strict=True))] = tile[low[0] : high[0], low[1] : high[1]]
+    return normalise(shrink(strip, factor))
 
 
 def patch_starts(offset: Floats, shape: tuple[int, int]) -> tuple[NDArray[np.int64], int]:

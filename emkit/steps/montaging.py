@@ -210,7 +210,7 @@ def _plan(stack: TileStack) -> Plan:
     pixels, itemsize = prod(stack.shape), np.dtype(stack.dtype).itemsize
     most = max(len(grid.tiles) for grid in stack.sections)
     canvas = sum(len(grid.tiles) for grid in stack.sections) * pixels * itemsize
-    solve = Load(len(stack.sections), 60_000_000 + (HELD_TILES + 1) * itemsize * pixels, 0.3 * most)
+    solve = Load(len(stack.sections), 25_000_000 + ((HELD_TILES + 1) * itemsize + 2) * pixels, 0.3 * most)
     windows = max(len(stack.sections), canvas // (itemsize * WINDOW_PX**2))
-    render = Load(windows, 60_000_000 + 100 * WINDOW_PX**2 + HELD_TILES * itemsize * pixels, 3.0)
-    return Plan(60_000_000, int(canvas * 1.1), stages=(solve, render))
+    render = Load(windows, 25_000_000 + 26 * WINDOW_PX**2 + HELD_TILES * itemsize * pixels, 3.0)
+    return Plan(45_000_000, int(canvas * 1.1), stages=(solve, render))
