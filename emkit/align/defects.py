@@ -109,12 +109,14 @@ class Verdict:
 
     def foreign(self) -> list[int]:
         """Sections whose neighbours all do not match: their place is to be searched."""
-        last = self.count - 1
-        inner = [z for z in range(1, last) if self.weak[z - 1] and self.weak[z] and self.open & {z - 1, z}]
-        # the first and the last have one neighbour only: where that one is foreign, nothing speaks against them
-        sure = set(inner) if self.is_stack() else set()
-        ends = [z for z, pair, beside in ((0, 0, 1), (last, last - 1, last - 1)) if pair in self.open and beside not in sure]
-        return sorted({*inner, *ends})
+        own = {z: {i for i in (z - 1, z) if 0 <= i < len(self.near)} for z in range(self.count)}
+        found = [z for z, pairs in own.items() if pairs & self.open and self.weak[sorted(pairs)].all()]
+        if not self.is_stack():
+            return found
+        # beside a section that surely is foreign, the first, the last, or one after a repeat has no other neighbour to speak for it
+        sure = [z for z in found if len(own[z]) == 2 and own[z] <= self.open]
+        settled = {i for z in sure for i in own[z]}
+        return [z for z in found if z in sure or not own[z] & self.open <= settled]
 
     def is_stack(self) -> bool:
         """Whether enough neighbours match that a section may have another place."""

@@ -81,6 +81,8 @@ def test_weak_pairs_are_charged_to_one_section_each() -> None:
 
 def test_a_repeat_takes_the_place_of_a_section_and_is_not_charged_twice() -> None:
     assert verdict([NEAR, REPEAT, FAR, NEAR, NEAR]) == ["", "", "duplicate", "", "", ""]
+    beside = [NEAR, REPEAT, FAR, NOTHING, NOTHING, NEAR, NEAR]  # and the section after the next is foreign
+    assert verdict(beside, place=(7, 18)) == ["", "", "duplicate", "", "out_of_order", "", "", ""]
 
 
 def test_exchanged_neighbours_are_told_from_two_gaps() -> None:
