@@ -1,11 +1,11 @@
-"""How sections with planted defects are judged, on real nerve cord: whence the limits of `emkit.align.defects`, and how well they do.
+"""How sections with planted defects are judged, on real nerve cord, and whence the limits of `emkit.align.defects` come.
 
     EMKIT_DATA_DIR=… python -m benchmarks.quality [--fit 909 917] [--report 5100 5108] [--json FILE]
 
-Seeds are those of `make_qc` of the judge (tests/judges/alignment_harness.py), both ends included. On the seeds of ``--fit`` it prints,
-for each statistic, what good sections reach at most and what its defect reaches at least, and their middle: a limit lies near it.
-On those of ``--report``, which nobody looked at while limits were set: AUC, recall at 5 % false alarms, the share of defects named
-rightly, and of good sections flagged. Last, how many sections of whole stacks without planted defects are flagged.
+Seeds are those of `make_qc` of the judge (tests/judges/alignment_harness.py), both ends included. On the seeds of ``--fit`` it
+prints, for each statistic, what good sections reach at most, what its defect reaches at least, and their middle: a limit lies near
+it. On those of ``--report``, which nobody looked at while limits were set: AUC, recall at 5 % false alarms, the share of defects
+named rightly, and of good sections flagged. Last, how many sections of whole stacks without planted defects are flagged.
 """
 
 import argparse
