@@ -59,11 +59,16 @@ def measure_quality(sections: Sections) -> pd.DataFrame:
     ``sections[z]`` is a raw image (y, x), not aligned; two are held at a time. A good section beside a bad one is not charged with
     their match. ParameterError if the shapes differ or are below 64 px.
     """
-    shapes = {np.asarray(sections[z]).shape for z in range(len(sections))}
+    shapes: set[tuple[int, ...]] = set()
+    pictures = []
+    for z in range(len(sections)):
+        section = np.asarray(sections[z])
+        shapes.add(section.shape)
+        if len(shapes) == 1 and section.ndim == 2:
+            pictures.append(measure_picture(section))
     if len(shapes) != 1 or len(next(iter(shapes))) != 2:
         found = ", ".join(map(str, sorted(shapes))) or "none"
         raise ParameterError(f"sections: found the shapes {found}; needed: one or more images (y, x), all of one shape.")
-    pictures = [measure_picture(np.asarray(sections[z])) for z in range(len(sections))]
     near = [_compare(sections, z, z + 1) for z in range(len(sections) - 1)]
     verdict = Verdict(pictures, near)
     skips = {i: _compare(sections, i, i + 2) for i in verdict.skips()}

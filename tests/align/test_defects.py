@@ -1,6 +1,11 @@
 """Each defect planted in a picture or in the order of sections comes back by its name, and nobody else is charged with it."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,6 +123,19 @@ def test_one_section_two_and_blank_ones() -> None:
     assert measure_quality([blank])["defect"].tolist() == ["contrast"]
     assert measure_quality([blank, blank])["defect"].tolist() == ["contrast", "contrast"]
     assert set(DEFECTS) > set(DAMAGES)
+
+
+@pytest.mark.campaign
+def test_the_judge_finds_every_defect_by_its_name(data_dir: Path) -> None:
+    judge, entry = Path(__file__).parents[1] / "judges" / "alignment_harness.py", Path(__file__).with_name("entry.py")
+    command = [sys.executable, str(judge), "qc", "--entry", f"{entry}:qc", "--seed", "301"]
+    ran = subprocess.run(command, env={**os.environ, "EMKIT_ALIGN_DATA": str(data_dir / "vnc")}, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    result = json.loads(ran.stdout)
+    assert result["auc"]["score"]["all"] >= 0.99
+    assert result["recall_at_5pct_fpr"]["score"] >= 0.98
+    assert np.mean(list(result["label_recall"].values())) >= 0.85
+    assert result["false_flag_rate"] <= 0.02
 
 
 def test_sections_of_two_sizes_are_refused() -> None:
