@@ -19,7 +19,7 @@ likelihood: the inverse of a sum of H is the covariance (px²) of what is solved
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import fft, ndimage
@@ -48,6 +48,10 @@ class Agreement:
     gradient: Floats
     curvature: Floats
     coherence: Floats
+
+    def moved(self, start: tuple[int, int]) -> Agreement:
+        """Of windows that begin at ``start`` (y, x)."""
+        return replace(self, points=self.points + start)
 
     def enlarged(self, factor: int) -> Agreement:
         """Of images that were shrunk by ``factor``, in px of the full ones."""

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from emkit.align.agreement import Agreement
 from emkit.align.pairs import Match, match_pair
-from emkit.align.placement import Placement, between, bridges, place_sections
+from emkit.align.placement import Placement, bridges, place_sections, rejoined
 from emkit.align.quality import CALIBRATION, DISAGREEMENT, PairQuality, calibrated_threshold, judge_match, links
 from emkit.align.refining import Seen, refine_affine, refine_elastic
-from emkit.align.stacking import Pair, compare_on_canvas, near_pairs, refine_affines, refine_elastics
+from emkit.align.stacking import Pair, compare_on_canvas, refine_affines, refine_elastics, trusted_pairs
 from emkit.errors import DataError, ParameterError
 from emkit.transforms import Affine, CoordinateMap, Elastic
 
@@ -136,9 +136,8 @@ def align_stack(
     placed = place_sections(len(images), links(pairs), shape)
     check_placement(images, used, placed, pairs)
     linked = [z for z in used if placed.linked[z]]
-    trusted = sorted({(i, j) for i, j, _ in links(pairs) if i in linked and j in linked} | set(near_pairs(linked)))
-    flagged = {(pair.fixed, pair.moving) for pair in pairs if pair.flagged}
-    trusted = [pair for pair in trusted if pair not in flagged]
+    flagged = [(pair.fixed, pair.moving) for pair in pairs if pair.flagged]
+    trusted = trusted_pairs(linked, links(pairs), flagged)
 
     ready = {z: Seen.of(images[z]) for z in linked}
     shrunk: dict[int, dict[int, Seen]] = {}
@@ -186,12 +185,6 @@ def check_placement(images: Sequence[Image], used: Sequence[int], placed: Placem
             )
         best = max((pair.snr for pair in pairs if z in (pair.fixed, pair.moving)), default=0.0)
         warnings.warn(f"Section {z} matches no other (SNR at most {best:.2f}) and lies where its neighbours say.", stacklevel=3)
-
-
-def rejoined(affines: Sequence[Affine], linked: Sequence[int]) -> tuple[Affine, ...]:
-    """The others anew between ``linked`` ones, which have moved."""
-    placed = {z: affines[z] for z in linked}
-    return tuple(placed[z] if z in placed else between(placed, z) for z in range(len(affines)))
 
 
 def bent_between(maps: Sequence[Elastic], linked: Sequence[int]) -> tuple[Elastic, ...]:

@@ -82,14 +82,18 @@ def place_sections(count: int, links: Sequence[Link], shape: tuple[int, int], ca
             placed[z] = relative[z].compose(shift)
     body = _settle([placed[z] for z in runs[0]], shape)
     affines = [placed[z].compose(body) for z in range(count)]
-    if canvas == "all":
-        reached = np.concatenate([affine.invert().apply(corners(shape)) for affine in affines])
-        low, high = np.floor(reached.min(axis=0)), np.ceil(reached.max(axis=0))
-        affines = [affine.compose(Affine.translation(*low)) for affine in affines]
-        height, width = (high - low + 1).astype(int).tolist()
-        shape = (height, width)
     main = set(runs[0]) if len(runs[0]) > 1 else set()
-    return Placement(tuple(affines), tuple(z in main for z in range(count)), shape)
+    placement = Placement(tuple(affines), tuple(z in main for z in range(count)), shape)
+    return around_all(placement, shape) if canvas == "all" else placement
+
+
+def around_all(placement: Placement, shape: tuple[int, int]) -> Placement:
+    """The same on the smallest canvas that holds all of every section of ``shape`` (y, x)."""
+    reached = np.concatenate([affine.invert().apply(corners(shape)) for affine in placement.affines])
+    low, high = np.floor(reached.min(axis=0)), np.ceil(reached.max(axis=0))
+    height, width = (high - low + 1).astype(int).tolist()
+    moved = tuple(affine.compose(Affine.translation(*low)) for affine in placement.affines)
+    return Placement(moved, placement.linked, (height, width))
 
 
 def _follow_links(count: int, links: Sequence[Link]) -> tuple[list[Affine], NDArray[np.integer]]:
@@ -123,6 +127,12 @@ def between(placed: dict[int, Affine], z: int) -> Affine:
     share = (z - below) / (above - below)
     low, high = placed[below], placed[above]
     return Affine.of((1 - share) * low.linear + share * high.linear, (1 - share) * low.shift + share * high.shift)
+
+
+def rejoined(affines: Sequence[Affine], linked: Sequence[int]) -> tuple[Affine, ...]:
+    """The others anew between ``linked`` ones, which have moved."""
+    placed = {z: affines[z] for z in linked}
+    return tuple(placed[z] if z in placed else between(placed, z) for z in range(len(affines)))
 
 
 def corners(shape: tuple[int, int]) -> Floats:

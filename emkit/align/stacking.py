@@ -35,6 +35,13 @@ def near_pairs(sections: Sequence[int]) -> list[Pair]:
     return [(i, j) for k, i in enumerate(sections) for j in sections[k + 1 : k + 1 + APART]]
 
 
+def trusted_pairs(linked: Sequence[int], links: Sequence[tuple[int, int, Affine]], flagged: Sequence[Pair]) -> list[Pair]:
+    """Pairs of ``linked`` sections that are compared to refine them: near ones and those matched, but for the flagged."""
+    held = set(linked)
+    matched = {(i, j) for i, j, _ in links if i in held and j in held}
+    return sorted((matched | set(near_pairs(linked))) - set(flagged))
+
+
 def compare_on_canvas(
     first: Seen, second: Seen, maps: tuple[CoordinateMap, CoordinateMap], shape: tuple[int, int], factor: int, limit: float
 ) -> Agreement:
@@ -58,13 +65,19 @@ def refine_affines(affines: Sequence[Affine], pairs: Sequence[Pair], says: Says,
 
 
 def best_affines(count: int, said: Mapping[Pair, Agreement], shape: tuple[int, int]) -> list[Affine]:
-    """For each section ``p -> p + d(p)`` with the affine d that all pairs together agree on best: one sparse solve, banded in z."""
+    """For each section ``p -> p + d(p)`` with the affine d that all pairs together agree on best."""
+    middle, size = (np.array(shape) - 1) / 2, max(shape) / 2
+    return solve_affines(count, {pair: affine_basis(found, middle, size) for pair, found in said.items()}, shape)
+
+
+def solve_affines(count: int, said: Mapping[Pair, tuple[Floats, Floats]], shape: tuple[int, int]) -> list[Affine]:
+    """The same from the normal equations of each pair: one sparse solve, banded in z, so its cost goes by the number of
+    sections."""
     middle, size = (np.array(shape) - 1) / 2, max(shape) / 2
     rows, columns, values = [], [], []
     pull, told = np.zeros((count, 6)), 0.0
     corner = np.indices((6, 6)).reshape(2, -1)
-    for (i, j), found in said.items():
-        normal, gradient = affine_basis(found, middle, size)
+    for (i, j), (normal, gradient) in said.items():
         told += float(np.trace(normal))
         pull[j] += gradient
         pull[i] -= gradient

@@ -1,6 +1,7 @@
 """Sections to an aligned volume: match neighbours, go around failed pairs, place, render. Axis order is (z, y, x)."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -10,7 +11,10 @@ import numpy as np
 from annotated_types import Ge, Gt
 
 from emkit import align
+from emkit.align.placement import around_all, rejoined
 from emkit.align.report import FILE_NAME
+from emkit.align.stacking import ROUNDS, solve_affines, trusted_pairs
+from emkit.align.windows import WINDOW_PX, PairSums, sums_of_pair
 from emkit.blocks import Block, pyramid
 from emkit.errors import ParameterError
 from emkit.io.omezarr import (
@@ -46,10 +50,10 @@ def align_sections(
 ) -> Body[align.AlignmentReport]:
     """Align serial sections by one affine each and write them as a volume.
 
-    Neighbours are matched by whitened correlation of patches with a robust affine fit, composed to a common space and
-    rendered once, by cubic splines. A pair whose signal to noise ratio (SNR) is low is flagged, and matched around where possible.
-    Every section is in the volume: one that is excluded, or that nothing matches, lies where its neighbours say.
-    The volume holds the report as alignment.json.
+    Neighbours are matched by whitened correlation of patches with a robust affine fit and composed to a common space, where all
+    sections are refined at once by what near ones share; they are rendered once, by cubic splines. A pair whose signal to noise
+    ratio (SNR) is low is flagged, and matched around where possible. Every section is in the volume: one that is excluded, or
+    that nothing matches, lies where its neighbours say. The volume holds the report as alignment.json.
 
     Parameters
     ----------
@@ -87,7 +91,19 @@ def align_sections(
     around = align.bridges([(pair.fixed, pair.moving) for pair in found.values() if pair.flagged], used)
     more = yield from stage("bridge", match_sections, tasks(around), "pairs")
     pairs = tuple(sorted((*found.values(), *more.values()), key=lambda pair: (pair.fixed, pair.moving)))
-    placed = align.place_sections(count, align.links(pairs), stack.shape, canvas)
+    placed = align.place_sections(count, align.links(pairs), stack.shape)
+    linked = [z for z in used if placed.linked[z]]
+    compared = trusted_pairs(linked, align.links(pairs), [(pair.fixed, pair.moving) for pair in pairs if pair.flagged])
+    for again in range(1, ROUNDS + 1):
+        affines = placed.affines
+        asked = {f"{i}-{j}": (stack, i, j, (affines[i], affines[j]), placed.shape) for i, j in compared}
+        said = yield from stage(f"refine {again}", compare_sections, asked, "pairs")
+        sums = {pair: said["{}-{}".format(*pair)] for pair in compared}
+        steps = solve_affines(count, {pair: one.equations for pair, one in sums.items()}, placed.shape)
+        better = [affine.compose(step) for affine, step in zip(affines, steps, strict=True)]
+        placed = replace(placed, affines=rejoined(better, linked) if linked else affines)
+    if canvas == "all":
+        placed = around_all(placed, stack.shape)
 
     create_volume(out, shape=(count, *placed.shape), dtype=stack.dtype, voxel_size_nm=voxel_size_nm)
     blocks = {str(block): (stack, placed.affines, out, block) for block in shard_grid(out)}
@@ -109,6 +125,11 @@ def match_sections(stack: Stack, i: int, j: int, distance: int, threshold: float
     return align.judge_match(match, i, j, shape=stack.shape, threshold=threshold, max_shift_px=reach, distance=distance)
 
 
+def compare_sections(stack: Stack, i: int, j: int, affines: tuple[Affine, Affine], shape: tuple[int, int]) -> PairSums:
+    """One task: what two sections say of their affines, over the canvas of ``shape``."""
+    return sums_of_pair(read_section(stack, i), read_section(stack, j), affines, shape)
+
+
 def render_block(stack: Stack, affines: tuple[Affine, ...], out: Path, block: Block) -> Written:
     """One task: the pixels of one block, section by section."""
     pixels = np.empty(block.shape, stack.dtype)
@@ -119,10 +140,13 @@ def render_block(stack: Stack, affines: tuple[Affine, ...], out: Path, block: Bl
 
 
 def _plan(stack: Stack, voxel_size_nm: SizeNm) -> Plan:
-    """A worker holds two sections and their normalised copies, or one block and the section it shows; measured."""
+    """A worker holds two sections and their normalised copies, or windows of them, or one block and the section it shows;
+    measured."""
     pixels, count, itemsize = prod(stack.shape), len(stack.files), np.dtype(stack.dtype).itemsize
     finest = pyramid((count, *stack.shape), voxel_size_nm, itemsize)[0]
     block = prod(finest.shard) * itemsize
     match = Load(count - 1, 12_000_000 + (2 * itemsize + 28) * pixels, 0.1 + 2.5e-7 * pixels)
     render = Load(prod(finest.shards), memory_to_write(block) + itemsize * pixels, block / itemsize * 1e-7)
-    return Plan(60_000_000, int(count * pixels * itemsize * 1.4), stages=(match, render))
+    window = min(pixels, WINDOW_PX**2)
+    refine = Load(ROUNDS * 2 * count, 12_000_000 + 2 * itemsize * pixels + 120 * window, 0.05 + 2e-7 * pixels)
+    return Plan(60_000_000, int(count * pixels * itemsize * 1.4), stages=(match, refine, render))

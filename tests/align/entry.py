@@ -1,22 +1,24 @@
 """emkit's alignment as the judge calls it (tests/judges/alignment_harness.py): points there are (x, y)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emkit.align import links, match_pair, measure_pairs, measure_quality, place_sections, solve_montage
-from emkit.transforms import Affine
+from emkit.align import align_pair, align_stack, measure_quality, solve_montage
+from emkit.align.alignment import Model
+from emkit.transforms import CoordinateMap, Floats
+
+XFirst = Callable[[Floats], Floats]
 
 
-def pair(fixed: NDArray[np.uint8], moving: NDArray[np.uint8], level: str) -> NDArray[np.float64]:
-    return _x_first(match_pair(fixed, moving).affine)
+def pair(fixed: NDArray[np.uint8], moving: NDArray[np.uint8], level: Model) -> XFirst:
+    return _x_first(align_pair(fixed, moving, level))
 
 
-def stack(sections: NDArray[np.uint8], level: str) -> list[NDArray[np.float64]]:
-    _, height, width = sections.shape
-    placed = place_sections(len(sections), links(measure_pairs(sections)), (height, width))
-    return [_x_first(affine) for affine in placed.affines]
+def stack(sections: NDArray[np.uint8], level: Model) -> list[XFirst]:
+    return [_x_first(one) for one in align_stack(sections, level)]
 
 
 def qc(sections: NDArray[np.uint8]) -> dict[str, Any]:
@@ -24,10 +26,9 @@ def qc(sections: NDArray[np.uint8]) -> dict[str, Any]:
     return {"score": table["score"].to_numpy(), "labels": table["defect"].tolist()}
 
 
-def montage(tiles: list[NDArray[np.uint8]], nominal: NDArray[np.float64]) -> list[Any]:
-    maps = solve_montage(tiles, nominal[:, ::-1])
-    return [lambda points, m=m: m(points[:, ::-1])[:, ::-1] for m in maps]
+def montage(tiles: list[NDArray[np.uint8]], nominal: Floats) -> list[XFirst]:
+    return [_x_first(one) for one in solve_montage(tiles, nominal[:, ::-1])]
 
 
-def _x_first(affine: Affine) -> NDArray[np.float64]:
-    return np.array(affine.rows)[::-1][:, [1, 0, 2]]
+def _x_first(mapping: CoordinateMap) -> XFirst:
+    return lambda points: mapping(points[:, ::-1])[:, ::-1]
