@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from emkit.errors import ParameterError
+from emkit.plotting import Line, Panel, draw
 from emkit.recipe import Part, Recipe, in_word
 from emkit.recipe.form import Table
-from emkit.plotting import Line, Panel, draw
 
 AGGREGATES: Mapping[str, Callable[[list[float]], float]] = {
     "mean": statistics.fmean,
