@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.run.fire import PATIENCE_S, Alignment, seeds
+from tests.run.fire import BEFORE_BLOCKS, PATIENCE_S, Alignment, seeds
 
 DISK_BYTES = 16_000_000  # the plan fits
 ATTEMPTS = 24
@@ -87,7 +87,7 @@ def test_the_gate_counts_what_is_written_already(undisturbed: Alignment, phantom
     """A run that has half of its output can go on where all of it would not fit twice."""
     run = Alignment(phantom, disk / undisturbed.out.name, tmp_path / "runs")
     with run.start() as driver:
-        run.after(8, driver)
+        run.after(BEFORE_BLOCKS + 3, driver)
         driver.kill()
         driver.communicate()
     fill(disk, int(1.4 * 6 * 560 * 560) - 200_000)  # less than the plan says

@@ -24,7 +24,7 @@ from emkit.run.folder import EVENTS_BYTES, RunFolder, State, _Scribe
 from emkit.run.stage import Journal
 from emkit.run.step import bind
 from emkit.runs import all_runs
-from tests.run.fire import COMMAND, PATIENCE_S, Alignment, seeds
+from tests.run.fire import BEFORE_BLOCKS, COMMAND, PATIENCE_S, Alignment, seeds
 
 CANCELS = 50
 
@@ -111,7 +111,7 @@ def test_any_number_of_workers_and_any_size_of_a_batch(
 
 def test_nobody_takes_a_volume_that_is_being_made_for_a_whole_one(alignment: Alignment, tmp_path: Path) -> None:
     with alignment.start() as driver:
-        alignment.after(7, driver)  # pairs, and blocks
+        alignment.after(BEFORE_BLOCKS + 2, driver)
         driver.kill()
         driver.communicate()
     built = alignment.out.with_name(f"unfinished-{alignment.out.name}")

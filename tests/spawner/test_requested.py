@@ -20,6 +20,6 @@ def test_memory_that_is_none_is_refused(text: str) -> None:
 
 def test_an_empty_text_leaves_it_to_the_scheduler() -> None:
     assert resources(nprocs="", memory="", ngpus="", time="", partition="", account="") == Resources()
-    assert resources(nprocs="2", memory="4G", ngpus="1", time="1:00:00", partition="main", account="lab").model_dump(
-        mode="json"
-    ) == {**{"cpus": 2, "memory_mb": 4096, "runtime": "PT1H", "gpus": 1, "partition": "main", "account": "lab", "environment": {}}}
+    told = resources(nprocs="2", memory="4G", ngpus="1", time="1:00:00", partition="main", account="lab").model_dump(mode="json")
+    named = {"cpus": 2, "memory_mb": 4096, "runtime": "PT1H", "gpus": 1, "partition": "main", "account": "lab"}
+    assert told == {**named, "qos": None, "environment": {}}
