@@ -93,6 +93,7 @@ def test_stopped_while_a_scan_runs_what_is_there_is_joined_and_what_lacks_is_nam
     assert all(np.array_equal(found.frame(*divmod(k, 8)), raw[1].frame(*divmod(k, 8))) for k in there.tolist())
 
 
+@pytest.mark.campaign
 def test_a_driver_that_is_killed_takes_its_processes_along_and_what_it_left_can_be_joined(
     raw: Raw, start: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:
