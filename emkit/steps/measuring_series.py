@@ -14,7 +14,7 @@ from annotated_types import Gt
 from emkit import count
 from emkit.align import measure_drift
 from emkit.errors import ParameterError
-from emkit.io.counted import counted_header, iter_counted, read_counted
+from emkit.io.counted import PART, counted_header, iter_counted, read_counted
 from emkit.params import Reads, Unit, Writes
 from emkit.plotting import Line, Panel, draw
 from emkit.provenance import Written, written
@@ -111,9 +111,10 @@ def measure_series(
         raise ParameterError(f"scans: found {found}; needed: scans of one shape.")
     (height, width), radius = headers[0].scan_shape, radius_px or min(headers[0].frame_shape) / 4
     events = max(header.events for header in headers)
-    loads = (Load(1, 60_000_000 + events * 8 // height, 0.5), Load(len(scans), 150_000_000, 0.3 + events * 5e-8))
+    part = Load(len(scans), 8_500_000 + 20 * min(events, PART), 0.3 + events * 5e-8)
+    loads = (Load(1, 25_000_000 + events * 8 // height, 0.5), part)
     images_bytes = len(scans) * height * width * 8
-    yield Plan(40_000_000 + 6 * images_bytes, images_bytes + 20_000, 0.5, stages=loads)
+    yield Plan(37_000_000 + 6 * images_bytes, images_bytes + 20_000, 0.5, stages=loads)
 
     beam = (yield from stage("beam", find_beam, {"first": (scans[0],)}))["first"]
     (out / IMAGES).mkdir(parents=True, exist_ok=True)

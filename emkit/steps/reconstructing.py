@@ -100,15 +100,15 @@ def reconstruct_phase(
         raise ParameterError(f"out: found {out.name}, needed a name that ends in .tif.")
     header = counted_header(scan)
     positions, pixels = prod(header.scan_shape), prod(n // bin_px for n in header.frame_shape)
-    memory, seconds = 40 * header.events + 200 * positions, 0.5 + header.events * 1e-6
+    memory, seconds = (6 if method == "deflection" else 36) * header.events + 200 * positions, 0.5 + header.events * 1e-6
     if method == "parallax":
-        memory, seconds = memory + 3 * GROUPS * 8 * positions, seconds + GROUPS * positions * 2e-6
+        memory, seconds = memory + 2 * GROUPS * 8 * positions, seconds + GROUPS * positions * 2e-6
     elif method != "deflection":
         py4dstem.python()  # refused now, not after the electrons were read
         rounds = iterations if method == "py4dstem-ptychography" else 1
         memory += 400_000_000 + 60 * positions * pixels
         seconds += 12 + positions * pixels / 4096 * rounds * SECONDS[method.removeprefix("py4dstem-")]
-    yield Plan(60_000_000, 4 * positions * (16 if "ptychography" in method else 1) + 1000, 0.3, stages=(Load(1, memory, seconds),))
+    yield Plan(33_000_000, 4 * positions * (16 if "ptychography" in method else 1) + 1000, 0.3, stages=(Load(1, memory, seconds),))
     orientation = None if rotation_deg is None else Orientation(rotation_deg, transposed)
     calibration = Calibration(step_nm, pixel_mrad * bin_px, energy_kev)
     found = yield from stage(

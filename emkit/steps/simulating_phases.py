@@ -78,8 +78,8 @@ def make_phase_phantom(
         scan_shape, FRAME_PX, turn=turn, defocus_nm=defocus_nm, phase_rad=phase_rad, electrons=electrons, seed=seed
     )
     positions = prod(scan_shape)
-    load = Load(1, 200_000_000 + int(positions * (FRAME_PX**2 * 9 + electrons * 24)), 1 + positions * (3e-4 + electrons * 5e-8))
-    yield Plan(60_000_000, int(positions * electrons * 4) + 1_000_000, 0.3, stages=(load,))
+    load = Load(1, 7_000_000 + int(positions * (FRAME_PX**2 * 6 + electrons * 22)), 1 + positions * (3e-4 + electrons * 5e-8))
+    yield Plan(5_000_000, int(positions * electrons * 4) + 1_000_000, 0.3, stages=(load,))
     found = yield from stage("expose", expose, {"all": (phantom, out)})
     calibration = phantom.calibration
     return PhasePhantomReport(scan_shape, found["all"], calibration.step_nm, calibration.pixel_mrad, calibration.energy_kev)

@@ -140,6 +140,21 @@ def test_scans_from_raw_frames(tmp_path: Path, record_property: Any) -> None:
 
 
 @pytest.mark.campaign
+def test_phases(tmp_path: Path, record_property: Any) -> None:
+    check(bind(emkit.make_phase_phantom, out=tmp_path / "made"), tmp_path, record_property)
+    for method in ("deflection", "parallax"):
+        (place := tmp_path / method).mkdir()
+        scan, known = tmp_path / "made/counted", {"step_nm": 0.1, "pixel_mrad": 1.5}
+        check(bind(emkit.reconstruct_phase, scan, out=place / "out.tif", method=method, **known), place, record_property)
+
+
+@pytest.mark.campaign
+def test_measure_series(tmp_path: Path, record_property: Any) -> None:
+    scans = tuple(counted(tmp_path / f"{number}", 128, 128, 256) for number in range(3))
+    check(bind(emkit.measure_series, scans, out=tmp_path / "out"), tmp_path, record_property)
+
+
+@pytest.mark.campaign
 def test_convert_sections(tmp_path: Path, record_property: Any) -> None:
     source = sections(tmp_path / "raw", 128, 1024)
     check(bind(emkit.convert, source, out=tmp_path / "out", voxel_size_nm=NM), tmp_path, record_property)
