@@ -66,8 +66,9 @@ def test_a_detached_run_is_watched_to_its_end(run: RunFolder) -> None:
 
 
 def test_cancel_is_heard_and_the_run_can_be_resumed(run: RunFolder) -> None:
-    at_work(run)
+    os.kill(driver := at_work(run), signal.SIGSTOP)  # or it may be through before the command has started
     asked = emkit("cancel", str(Path("sections")))
+    os.kill(driver, signal.SIGCONT)
     assert asked.returncode == 0 and "emkit resume" in asked.stdout
     began_s = time.monotonic()
     assert until(run, State.CANCELLED, State.DONE) is State.CANCELLED
