@@ -39,6 +39,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out what is marked `campaign`, unless it was asked for; then each test may take as long as its repeats need."""
     if hasattr(config, "workerinput"):  # one of several processes
         longest_first(items)
+    for item in items:
+        if not isinstance(item, pytest.Function):  # a block of a page: it goes on from those before it, so none has a second try
+            item.add_marker(pytest.mark.flaky(reruns=0))
     if config.getoption("--campaign"):
         for item in items:
             item.add_marker(pytest.mark.timeout(CAMPAIGN_TIMEOUT_S))

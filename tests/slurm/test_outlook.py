@@ -49,7 +49,7 @@ def job(script: str, folder: Path, resources: Resources, name: str = "a") -> Job
 
 
 async def until(ready: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(120):
         while not await ready():
             await asyncio.sleep(0.05)
 
@@ -184,7 +184,7 @@ class Proxy:
         for name in names:
             script = f"""#!/bin/bash
 echo x >> {folder}/{name}.asked
-[[ -e {folder}/hang ]] && exec sleep 60
+while [[ -e {folder}/hang ]]; do sleep 0.1; done
 [[ -e {folder}/fail ]] && {{ echo "{name}: error: Unable to contact slurm controller (connect failure)" >&2; exit 1; }}
 exec /usr/bin/{name} "$@"
 """
@@ -230,7 +230,7 @@ async def test_a_page_does_not_wait_for_a_command_that_hangs(
     cluster: Cluster, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("emkit_jobs.slurm.scheduler.PATIENCE_S", 0.2)
-    scheduler = SlurmScheduler(Slurm(proxy.environment(cluster), tick_s=0.0, outlook_s=0.0, patience_s=3))
+    scheduler = SlurmScheduler(Slurm(proxy.environment(cluster), tick_s=0.0, outlook_s=0.0, patience_s=200))
     before = await scheduler.free()
     (proxy.folder / "hang").touch()
     assert await scheduler.free() == before and (await scheduler.waiting("1")) is None
@@ -241,8 +241,13 @@ async def test_a_page_does_not_wait_for_a_command_that_hangs(
 async def test_many_shapes_at_once_do_not_keep_slurm_busy(cluster: Cluster, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("emkit_jobs.slurm.outlook.PATIENCE_S", 1.0)
     (proxy.folder / "hang").touch()
-    scheduler = SlurmScheduler(Slurm(proxy.environment(cluster), patience_s=3))
+    scheduler = SlurmScheduler(Slurm(proxy.environment(cluster), patience_s=200))
     outlooks = await asyncio.gather(*(scheduler.outlook(Resources(memory_mb=100 + n)) for n in range(20)))
+
+    async def begun() -> bool:
+        return proxy.asked("sbatch") >= TESTS_AT_ONCE
+
+    await until(begun)
     assert proxy.asked("sbatch") == TESTS_AT_ONCE and {outlook.starts_at for outlook in outlooks} == {None}
     (proxy.folder / "hang").unlink()
 
