@@ -18,9 +18,10 @@ from annotated_types import Gt
 
 from emkit.errors import ParameterError, PathError
 
-Kind = Literal["image folder", "volume", "folder", "table", "image", "scan"]
+Kind = Literal["image folder", "volume", "folder", "table", "image", "scan", "voxels"]
 Positive = Annotated[float, Gt(0)]
-FILES = ("table", "image")  # kinds whose paths are files; the paths of all others are folders
+FILES = ("table", "image")  # kinds whose paths are files
+EITHER = ("scan", "voxels")  # kinds whose paths are files or folders; the paths of all others are folders
 IMAGES = (".tif", ".tiff", ".png")
 UNFINISHED = "unfinished-"  # before the name of an output while it is built
 SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
@@ -231,6 +232,7 @@ _NEEDED: Mapping[Kind, str] = {
     "table": "a file",
     "image": f"an image of one section ({', '.join(IMAGES)})",
     "scan": "a counted scan (a folder of emkit, or an HDF5 file of stempy)",
+    "voxels": "a volume (OME-Zarr, precomputed, N5), a folder of section images, or one TIFF or PNG file",
 }
 
 
@@ -239,7 +241,7 @@ def _wrong_input(path: Path, kind: Kind) -> str:
         return "does not exist"
     if out := unfinished_of(path):
         return f"is not finished (watch it: emkit watch {out}; or go on with it: emkit resume {out})"
-    if kind != "scan" and path.is_dir() != (kind not in FILES):
+    if kind not in EITHER and path.is_dir() != (kind not in FILES):
         return f"is a {'folder' if path.is_dir() else 'file'}"
     if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
         return "may not be read by you"
