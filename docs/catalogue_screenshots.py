@@ -1,50 +1,28 @@
 """The picture of the scans page for the docs, for screenshots.py: scans in every state, on a hub of its own."""
 
 import os
-import tempfile
 import time
-from collections.abc import Callable
 from math import prod
 from pathlib import Path
 
-import nbformat
 import numpy as np
-from emkit_hub.check.pages import CHROMIUM_FLAGS
-from emkit_hub.data_folder import DataFolder, free_ports
-from emkit_hub.running import RunningHub
-from emkit_hub.visitor import Visitor
-from playwright.async_api import async_playwright
+from lab import Save, open_lab, write_notebook
 
 import emkit
 from emkit.catalogue import Catalogue
 from emkit.io.counted import write_counted
 from emkit.io.sectors import write_sectors
-from emkit.model import CountedScan, offsets_of
 from emkit.phantoms import ScanPhantom
 from emkit.stream.messages import How
 from emkit.stream.parts import PARTS, Part, PartFile, write_plan
 from emkit.stream.plan import Plan
 
-PATIENCE_MS = 120_000
-SITE = '[lab]\nnotebook = ""\n[dashboards]\npool = 0\n'
 CELL = 'from emkit_widgets.scans import ScansPanel\n\nScansPanel("data")'
 NOTES = {
     "day2/scan_0044": "gold on carbon, defocus −1.5 µm; drifts at first",
     "day2/scan_0043": "sector server 2 was down: ask for a new scan",
     "day1/scan_0041": "best area of grid B7, for the paper",
 }
-
-Save = Callable[[str, bytes], None]
-
-
-def exposed(phantom: ScanPhantom) -> CountedScan:
-    """The true electrons of a phantom, each in its pixel."""
-    found = []
-    for position in range(prod(phantom.scan_shape)):
-        y, x = np.rint(phantom.electrons(position)).astype(np.int64).T
-        found.append(np.sort(y * phantom.frame_shape[1] + x))
-    indices = np.concatenate(found).astype(np.uint32)
-    return CountedScan(offsets_of(map(len, found)), indices, phantom.scan_shape, phantom.frame_shape)
 
 
 def expose(folder: Path, phantom: ScanPhantom, at_s: float, without: int | None = None) -> None:
@@ -64,7 +42,7 @@ def make_scans(root: Path) -> None:
     now = time.time()
     expose(root / "day1/scan_0041", ScanPhantom((24, 24), seed=5, occupancy=0.001), now - 90_000)
     emkit.count_scan(root / "day1/scan_0041", out=root / "day1/scan_0041-counted")
-    write_counted(exposed(ScanPhantom((64, 64), (128, 128), 6, 0.02)), root / "day1/scan_0040_electrons.h5")
+    write_counted(ScanPhantom((64, 64), (128, 128), 6, 0.02).counted(), root / "day1/scan_0040_electrons.h5")
     os.utime(root / "day1/scan_0040_electrons.h5", (now - 93_600, now - 93_600))
     for number, exposure in ((42, 0), (44, 1), (45, 2)):
         phantom = ScanPhantom((12, 12), seed=3, occupancy=0.001, exposure=exposure)
@@ -80,7 +58,7 @@ def make_scans(root: Path) -> None:
 
 def _stream(folder: Path, phantom: ScanPhantom, share: float) -> None:
     """What receivers have written when so much of a scan has come."""
-    scan = exposed(phantom)
+    scan = phantom.counted()
     frames = int(len(scan) * share)
     plan = Plan(scan=folder.name, scan_shape=phantom.scan_shape, frame_shape=phantom.frame_shape)
     with PartFile(folder / PARTS, "receiver") as file:
@@ -90,36 +68,16 @@ def _stream(folder: Path, phantom: ScanPhantom, share: float) -> None:
 
 
 async def take_scans(save: Save) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "site.toml").write_text(SITE)
-        data = DataFolder(folder / "data")
-        data.prepare()
-        make_scans(data.home / "data")
-        made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
-        made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-        nbformat.write(made, data.home / "scans.ipynb")
-        environment = {"EMKIT_SETTINGS": str(folder / "site.toml")}
-        async with RunningHub(data, free_ports(1)[0], environment=environment) as hub, async_playwright() as playwright:
-            with Visitor(hub.url) as visitor:
-                visitor.login("owner", data.owner_password)
-                visitor.start_server()
-            browser = await playwright.chromium.launch(executable_path=os.environ.get("EMKIT_BROWSER"), args=CHROMIUM_FLAGS)
-            page = await browser.new_page(viewport={"width": 1400, "height": 1300})
-            page.set_default_timeout(PATIENCE_MS)
-            await page.goto(hub.url)
-            await page.fill("#username_input", "owner")
-            await page.fill("#password_input", data.owner_password)
-            await page.click("#login_submit")
-            await page.goto(f"{hub.url}/user/owner/lab/workspaces/scans/tree/scans.ipynb?reset")
-            await page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()
-            await page.get_by_role("menuitem", name="Run", exact=True).click()
-            await page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-            panel = page.locator(".emkit-scans")
-            await panel.locator("tbody tr").nth(6).locator("img").wait_for()
-            for scan in ("day2/scan_0044", "day2/scan_0042"):
-                await panel.get_by_role("checkbox", name=f"Select {scan}").check()
-            await panel.get_by_role("button", name="Count selected").click()
-            await panel.locator(".state.counting").first.wait_for()
-            save("scans", await panel.screenshot(animations="disabled"))
-            await browser.close()
+    def fill(home: Path) -> None:
+        make_scans(home / "data")
+        write_notebook(home / "scans.ipynb", CELL)
+
+    async with open_lab(fill, 1400, 1300) as lab:
+        await lab.run("scans.ipynb")
+        panel = lab.page.locator(".emkit-scans")
+        await panel.locator("tbody tr").nth(6).locator("img").wait_for()
+        for scan in ("day2/scan_0044", "day2/scan_0042"):
+            await panel.get_by_role("checkbox", name=f"Select {scan}").check()
+        await panel.get_by_role("button", name="Count selected").click()
+        await panel.locator(".state.counting").first.wait_for()
+        save("scans", await panel.screenshot(animations="disabled"))

@@ -1,10 +1,7 @@
 """Pictures of a scan counted by eye, for screenshots.py: a threshold that is dragged, and the images of the counted scan."""
 
-from collections.abc import Callable
-
+from lab import Save
 from playwright.async_api import Page
-
-Save = Callable[[str, bytes], None]
 
 
 async def take_counting(page: Page, save: Save) -> None:

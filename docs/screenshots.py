@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from emkit_hub.running import RunningHub
 from emkit_hub.settings import Settings
 from emkit_hub.visitor import Visitor
 from kernel_screenshots import take_kernels
+from lab import Save
 from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright
 from run_screenshots import take_runs
@@ -69,8 +69,6 @@ LINEAGE = (
     "measure-alignment aligned.ome.zarr -o quality.csv",
     "lineage quality.csv --svg lineage.svg",
 )
-
-Save = Callable[[str, bytes], None]
 
 
 async def enter(hub: RunningHub, browser: Browser, name: str, password: str) -> Page:

@@ -8,10 +8,13 @@ The specimen: a disk of the direct beam, deflected by the slope of a phase and d
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf
+
+from emkit.model import CountedScan, offsets_of
 
 REACH_PX = 2  # charge beyond is less than a millionth
 
@@ -50,6 +53,14 @@ class ScanPhantom:
     def electrons(self, position: int) -> NDArray[np.float64]:
         """Where the electrons at a flat scan position are, (n, 2): those of `frame`, without its pixels."""
         return self._electrons(position, self._random(position))
+
+    def counted(self) -> CountedScan:
+        """Its true electrons, each in the pixel where it is: what perfect counting finds."""
+        found = []
+        for position in range(prod(self.scan_shape)):
+            y, x = np.rint(self.electrons(position)).astype(np.int64).T
+            found.append(np.sort(y * self.frame_shape[1] + x))
+        return CountedScan(offsets_of(map(len, found)), np.concatenate(found).astype(np.uint32), self.scan_shape, self.frame_shape)
 
     @cached_property
     def dark(self) -> NDArray[np.float32]:

@@ -7,7 +7,6 @@ import numpy as np
 
 from emkit.io.counted import write_counted
 from emkit.io.sectors import write_sectors
-from emkit.model import CountedScan, offsets_of
 from emkit.phantoms import ScanPhantom
 from emkit.stream.messages import How
 from emkit.stream.parts import PARTS, Part, PartFile, write_plan
@@ -26,25 +25,15 @@ def raw(folder: Path, *, seed: int = 1, without: int | None = None) -> Path:
     return folder
 
 
-def exposed(phantom: ScanPhantom) -> CountedScan:
-    """The true electrons of a phantom, each in its pixel: what perfect counting finds."""
-    found = []
-    for position in range(prod(phantom.scan_shape)):
-        y, x = np.rint(phantom.electrons(position)).astype(np.int64).T
-        found.append(np.sort(y * phantom.frame_shape[1] + x))
-    indices = np.concatenate(found).astype(np.uint32)
-    return CountedScan(offsets_of(map(len, found)), indices, phantom.scan_shape, phantom.frame_shape)
-
-
 def counted(path: Path, scan_shape: tuple[int, int] = (8, 8)) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_counted(exposed(ScanPhantom(scan_shape, (64, 64), occupancy=0.01)), path)
+    write_counted(ScanPhantom(scan_shape, (64, 64), occupancy=0.01).counted(), path)
     return path
 
 
 def streamed(folder: Path, frames: int) -> Path:
     """What receivers have written when so many frames of 64 have come."""
-    scan = exposed(ScanPhantom((8, 8), (64, 64), occupancy=0.01))
+    scan = ScanPhantom((8, 8), (64, 64), occupancy=0.01).counted()
     with PartFile(folder / PARTS, "receiver") as file:
         plan = Plan(scan=folder.name, scan_shape=scan.scan_shape, frame_shape=scan.frame_shape)
         write_plan(folder / PARTS, plan, How(background=28, xray=344))

@@ -12,7 +12,6 @@ from emkit.errors import ParameterError
 from emkit.io.counted import write_counted
 from emkit.phantoms import ScanPhantom
 from emkit.steps.measuring_series import SeriesReport
-from tests.catalogue.scans import exposed
 
 SHAPE, FRAME = (16, 16), (64, 64)
 Measured = tuple[Path, SeriesReport, list[tuple[float, float]], list[float]]
@@ -22,7 +21,7 @@ def series(folder: Path, drifts: list[tuple[float, float]], occupancies: list[fl
     made = []
     for k, (drift, occupancy) in enumerate(zip(drifts, occupancies, strict=True)):
         made.append(folder / f"scan_{k:02}")
-        write_counted(exposed(ScanPhantom(SHAPE, FRAME, 1, occupancy, drift=drift, exposure=k)), made[-1])
+        write_counted(ScanPhantom(SHAPE, FRAME, 1, occupancy, drift=drift, exposure=k).counted(), made[-1])
     return made
 
 
@@ -67,7 +66,7 @@ def test_the_table_and_the_plot_say_so(measured: Measured) -> None:
 
 def test_scans_of_several_shapes_are_refused(tmp_path: Path) -> None:
     for name, shape in (("a", (8, 8)), ("b", (8, 9))):
-        write_counted(exposed(ScanPhantom(shape, FRAME, occupancy=0.001)), tmp_path / name)
+        write_counted(ScanPhantom(shape, FRAME, occupancy=0.001).counted(), tmp_path / name)
     with pytest.raises(ParameterError, match=r"\(8, 8\) x \(64, 64\) in .*a and \(8, 9\) x \(64, 64\) in .*b"):
         emkit.measure_series((tmp_path / "a", tmp_path / "b"), out=tmp_path / "out")
     with pytest.raises(ParameterError, match="found 1 scans and 0 times"):

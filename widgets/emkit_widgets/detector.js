@@ -1,6 +1,5 @@
 // A diffraction pattern with a disk and a ring on it, to be moved. Python makes the pattern and the images; here they are pointed out.
 // The centre of pixel (ky, kx) is drawn at x = kx + 0.5, y = ky + 0.5.
-const SVG = "http://www.w3.org/2000/svg";
 const RADII = {
   disk_px: { label: "bright-field radius", angle: -45, kind: "disk" },
   inner_px: { label: "dark-field inner radius", angle: 45, kind: "ring" },
@@ -8,13 +7,6 @@ const RADII = {
 };
 const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 const LEAST_PX = 1;
-
-function draw(name, attributes, parent) {
-  const node = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  parent.append(node);
-  return node;
-}
 
 function render({ model, el }) {
   const root = document.createElement("div");

@@ -1,12 +1,11 @@
 """Virtual detectors on the mean diffraction pattern: a disk and a ring around one centre, moved by pointer and keys."""
 
-from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
 
-HERE = Path(__file__)
+from emkit_widgets.assets import script, style
 
 
 class DetectorView(anywidget.AnyWidget):
@@ -16,8 +15,8 @@ class DetectorView(anywidget.AnyWidget):
     value then: whoever observes may take their time.
     """
 
-    _esm = HERE.with_suffix(".js")
-    _css = HERE.with_name("scan.css")
+    _esm = script("detector.js")
+    _css = style("scan.css")
     picture = traitlets.Bytes(help="PNG of the pattern").tag(sync=True)
     width = traitlets.Int(1, help="px of a frame").tag(sync=True)
     height = traitlets.Int(1, help="px of a frame").tag(sync=True)

@@ -20,11 +20,12 @@ from emkit.run.plan import gate
 from emkit.run.room import default_place
 from emkit.run.step import plan_of
 from emkit_widgets import attach, messages
+from emkit_widgets.assets import style
 from emkit_widgets.attach import Attached, Followed, Here
 from emkit_widgets.fields import Field, PlaceField
 from emkit_widgets.follow import Follower
 
-STYLE = f"<style>{Path(__file__).with_name('style.css').read_text()}</style>"
+STYLE = f"<style>{style('style.css')}</style>"
 KEEP = "The run goes on when this notebook, its kernel and its server are gone. Opened again, the notebook shows the same bar."
 
 

@@ -1,7 +1,6 @@
 """Frames of the detector, one at a time, with the electrons found in it marked."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -9,14 +8,14 @@ import numpy as np
 import traitlets
 from numpy.typing import NDArray
 
-HERE = Path(__file__)
+from emkit_widgets.assets import script, style
 
 
 class EventFrames(anywidget.AnyWidget):
     """Shows the frame that `names[index]` names; who gives the frames observes `index` and answers by `show` and `mark`."""
 
-    _esm = HERE.with_suffix(".js")
-    _css = HERE.with_name("scan.css")
+    _esm = script("frames.js")
+    _css = style("scan.css")
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
     index = traitlets.Int(0).tag(sync=True)
     picture = traitlets.Bytes(help="PNG").tag(sync=True)

@@ -1,15 +1,7 @@
 // A live scan: start and stop its session, its picture as it fills, and the numbers beside it. Python makes them; here they are drawn, and asked for while in sight.
 const BUSY_MS = 400, QUIET_MS = 3000;
 const RATES = 150; // kept for the curve
-const PARTIAL = [245, 124, 0], SVG = "http://www.w3.org/2000/svg";
-
-function make(name, parent, text, attributes = {}) {
-  const node = document.createElement(name);
-  if (text !== undefined) node.textContent = text;
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  parent.append(node);
-  return node;
-}
+const PARTIAL = [245, 124, 0];
 
 const whole = (number) => Math.round(number).toLocaleString("en");
 const seconds = (time) => (time < 60 ? `${time.toFixed(1)} s` : `${Math.floor(time / 60)} min ${Math.round(time % 60)} s`);
@@ -59,15 +51,10 @@ function draw(canvas, bytes, [height, width]) {
 }
 
 function curve(parent, rates, most) {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", `0 0 ${RATES} 40`);
-  svg.setAttribute("preserveAspectRatio", "none");
-  svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", `Frames per second lately, ${whole(most)} at most`);
-  const line = document.createElementNS(SVG, "polyline");
-  line.setAttribute("points", rates.map((rate, k) => `${RATES - rates.length + k},${39 - 37 * (most ? rate / most : 0)}`).join(" "));
-  svg.append(line);
-  parent.append(svg);
+  const told = { role: "img", "aria-label": `Frames per second lately, ${whole(most)} at most` };
+  const svg = draw("svg", { viewBox: `0 0 ${RATES} 40`, preserveAspectRatio: "none", ...told }, parent);
+  const points = rates.map((rate, k) => `${RATES - rates.length + k},${39 - 37 * (most ? rate / most : 0)}`).join(" ");
+  draw("polyline", { points }, svg);
 }
 
 function numbers(box, told, rates) {

@@ -25,8 +25,8 @@ from emkit.stream.messages import How
 from emkit.stream.session import IDLE_S, LIVING, Said, Session, Wishes, default_place, start_session
 from emkit.stream.trying import send_phantom
 from emkit.stream.viewing import Live, Watcher, watching
+from emkit_widgets.assets import script, style
 
-HERE = Path(__file__)
 LONGEST_PX = 512  # of the picture: a larger scan is reduced before it is sent
 PATIENCE_S = 0.3  # the kernel waits so long for an answer
 SILENT_S = 5.0
@@ -50,8 +50,8 @@ class LiveScan(anywidget.AnyWidget):
     `scan` is the scan that is shown, empty: always the newest; `refused` says what was refused last, in words.
     """
 
-    _esm = HERE.with_suffix(".js")
-    _css = HERE.with_suffix(".css")
+    _esm = script("live.js")
+    _css = style("live.css")
     places = traitlets.List(traitlets.Unicode()).tag(sync=True)
     place = traitlets.Unicode("").tag(sync=True)
     session = traitlets.Dict(help="how the session stands; empty where another's aggregator is watched").tag(sync=True)

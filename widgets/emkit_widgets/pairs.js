@@ -1,14 +1,5 @@
 // A plot and a table of pairs of sections, one selection for both. Each pair: {fixed, moving, names, snr, residual_px, flagged, reasons}.
-const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 190, LEFT = 44, RIGHT = 14, TOP = 14, BOTTOM = 34;
-
-function draw(name, attributes, parent, text) {
-  const node = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  if (text !== undefined) node.textContent = text;
-  parent.appendChild(node);
-  return node;
-}
 
 // 1, 2 or 5 times a power of ten: about `count` round steps up to `top`.
 function step(top, count) {

@@ -1,20 +1,19 @@
 """The pairs of a stack as a plot and a table: the SNR of each, the threshold, what is flagged and why. A click selects one."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
 
-HERE = Path(__file__)
+from emkit_widgets.assets import script, style
 
 
 class PairTable(anywidget.AnyWidget):
     """Draws `pairs`; `selected` is the position of one of them, and follows clicks and arrow keys."""
 
-    _esm = HERE.with_suffix(".js")
-    _css = HERE.with_name("style.css")
+    _esm = script("pairs.js")
+    _css = style("style.css")
     pairs = traitlets.List(traitlets.Dict(), help="fixed, moving, names, snr, residual_px, flagged, reasons of each").tag(sync=True)
     threshold = traitlets.Float(help="pairs below this SNR are flagged").tag(sync=True)
     selected = traitlets.Int(0).tag(sync=True)

@@ -3,14 +3,6 @@ const BUSY_MS = 1000, QUIET_MS = 5000;
 const RUNNING = ["queued", "starting", "running"];
 const HEADS = ["State", "Step", "Output", "Began", "Progress", "Time", "Memory"];
 
-function make(name, parent, text, attributes = {}) {
-  const node = document.createElement(name);
-  if (text !== undefined) node.textContent = text;
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  parent.append(node);
-  return node;
-}
-
 function moment(seconds) {
   if (seconds === null) return "";
   return new Date(1000 * seconds).toLocaleString(undefined, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });

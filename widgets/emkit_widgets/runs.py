@@ -18,10 +18,10 @@ from emkit.run.folder import RunFolder, runs_home
 from emkit.run.plan import in_words
 from emkit.runs import find_run
 from emkit.runs.glance import Glance, Glances
+from emkit_widgets.assets import script, style
 from emkit_widgets.attach import RESUMABLE, is_running
 from emkit_widgets.messages import TRACEBACK
 
-HERE = Path(__file__)
 MOST = 200
 LOG_BYTES, LOG_LINES = 16_384, 60
 
@@ -37,8 +37,8 @@ class RunsPanel(anywidget.AnyWidget):
     A run that is resumed here goes on without this notebook. `refused` says what was refused last, in words.
     """
 
-    _esm = HERE.with_suffix(".js")
-    _css = HERE.with_name("style.css")
+    _esm = script("runs.js")
+    _css = style("style.css")
     runs = traitlets.List(traitlets.Dict(), help="of each what its line in the table tells").tag(sync=True)
     selected = traitlets.Unicode("").tag(sync=True)
     shown = traitlets.Dict(help="the selected run in full").tag(sync=True)

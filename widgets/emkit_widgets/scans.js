@@ -4,14 +4,6 @@ const BUSY_MS = 1500, QUIET_MS = 10000;
 const BUSY = ["counting", "streaming"];
 const FACTS = 3; // that are shown before "more"
 
-function make(name, parent, text, attributes = {}) {
-  const node = document.createElement(name);
-  if (text !== undefined) node.textContent = text;
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  parent.append(node);
-  return node;
-}
-
 function button(parent, text, act, attributes = {}) {
   const node = make("button", parent, text, { type: "button", ...attributes });
   node.classList.add("jupyter-button");

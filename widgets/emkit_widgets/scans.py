@@ -19,9 +19,9 @@ import traitlets
 from emkit.catalogue import Catalogue, Entry, size_in_words
 from emkit.errors import EmkitError, PathError
 from emkit.runs import find_run
+from emkit_widgets.assets import script, style
 from emkit_widgets.attach import DASHBOARD_VARIABLE
 
-HERE = Path(__file__)
 MOST = 200  # lines that are shown; search finds the others
 PICTURES_AT_ONCE = 4  # that are made in one answer, so that the page does not wait for all
 TEMPLATES = "count_a_scan.ipynb", "see_a_scan.ipynb"
@@ -39,8 +39,8 @@ class ScansPanel(anywidget.AnyWidget):
     `notebooks`; a copy that is there is opened as it is. What was refused last is in `refused`, in words.
     """
 
-    _esm = HERE.with_suffix(".js")
-    _css = HERE.with_suffix(".css")
+    _esm = script("scans.js")
+    _css = style("scans.css")
     folder = traitlets.Unicode("").tag(sync=True)
     may_write = traitlets.Bool(True).tag(sync=True)
     search = traitlets.Unicode("").tag(sync=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from io import BytesIO
-from pathlib import Path
 from typing import Any, Protocol
 
 import anywidget
@@ -11,6 +10,7 @@ import traitlets
 from PIL import Image
 
 from emkit.errors import EmkitError, ParameterError
+from emkit_widgets.assets import script, style
 
 SHOWN_PX = 2048  # a longer side is reduced before it is sent: no screen shows more, and a section would take seconds to arrive
 JPEG_QUALITY = 75
@@ -36,8 +36,8 @@ class SectionView(anywidget.AnyWidget):
     Raises ParameterError if there is nothing to show.
     """
 
-    _esm = Path(__file__).with_suffix(".js")
-    _css = Path(__file__).with_suffix(".css")
+    _esm = script("section.js")
+    _css = style("section.css")
 
     count = traitlets.Int(read_only=True).tag(sync=True)
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)

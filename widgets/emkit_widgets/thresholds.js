@@ -1,18 +1,9 @@
 // The histogram of pixels with two lines to be moved. Python counts; here it is drawn. The axis of values is linear within the noise and
 // logarithmic beyond, that of pixels logarithmic, so that noise, electrons and X-rays are all in sight.
-const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 320, LEFT = 48, RIGHT = 16, TOP = 46, BOTTOM = 34;
 const LINES = { background: { label: "background", digits: 2, row: 14 }, xray: { label: "X-ray limit", digits: 1, row: 34 } };
 const KEYS = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -10, PageUp: 10 };
 const TICKS = [1, 2, 5].flatMap((factor) => [1, 10, 100, 1000, 10000, 100000].map((power) => factor * power));
-
-function draw(name, attributes, parent, text) {
-  const node = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  if (text !== undefined) node.textContent = text;
-  parent.append(node);
-  return node;
-}
 
 // ADU to px and back.
 function axis(model, width) {

@@ -1,14 +1,12 @@
 """The histogram of pixels, the Gaussian fitted to the noise, and two lines to be moved: where electrons begin and end."""
 
-from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
 
 from emkit.count import EstimatedThresholds
-
-HERE = Path(__file__)
+from emkit_widgets.assets import script, style
 
 
 class ThresholdLines(anywidget.AnyWidget):
@@ -18,8 +16,8 @@ class ThresholdLines(anywidget.AnyWidget):
     value then: whoever observes the two may take their time.
     """
 
-    _esm = HERE.with_suffix(".js")
-    _css = HERE.with_name("scan.css")
+    _esm = script("thresholds.js")
+    _css = style("scan.css")
     histogram = traitlets.List(traitlets.Int(), help="pixels in each bin of 1 ADU").tag(sync=True)
     begins = traitlets.Float(0.0, help="where the first bin begins, ADU").tag(sync=True)
     noise = traitlets.Tuple((1.0, 0.0, 1.0), help="height, mean and sigma of the Gaussian").tag(sync=True)

@@ -6,6 +6,8 @@ from typing import Any
 import anywidget
 import traitlets
 
+from emkit_widgets.assets import script
+
 
 class NeuroglancerView(anywidget.AnyWidget):
     """An OME-Zarr volume in Neuroglancer; with `before`, beside the folder of sections it was made from.
@@ -21,7 +23,7 @@ class NeuroglancerView(anywidget.AnyWidget):
         view.position = (10, 512, 512)
     """
 
-    _esm = Path(__file__).with_suffix(".js")
+    _esm = script("viewer.js")
 
     state = traitlets.Dict().tag(sync=True)
     position = traitlets.Tuple(traitlets.Float(), traitlets.Float(), traitlets.Float(), help="voxels (z, y, x)").tag(sync=True)
