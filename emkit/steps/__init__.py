@@ -22,6 +22,8 @@ STEPS = {  # name: module of this package
     "virtual_image": "imaging",
     "reconstruct_phase": "reconstructing",
     "convert_scan": "exchanging",
+    "import_alignment": "importing",
+    "export_alignment": "exporting",
     "measure_series": "measuring_series",
     "make_scan_phantom": "simulating_scans",
     "make_phase_phantom": "simulating_phases",

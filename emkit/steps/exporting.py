@@ -1,0 +1,106 @@
+"""An alignment for another program. Points are (y, x), px, pixel centres at integers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from emkit import align
+from emkit.errors import ParameterError
+from emkit.io.alignments.formats import Program, by_name, write_placed
+from emkit.io.alignments.placed import PlacedSection, PlacedStack
+from emkit.io.sections import open_stack
+from emkit.params import Reads, Writes
+from emkit.run.plan import Load, Plan
+from emkit.run.stage import stage
+from emkit.run.step import Body, step
+from emkit.transforms import Affine
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written, and what that program cannot keep or must be told."""
+
+    program: str
+    sections: int
+    excluded: int
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        left_out = f", {self.excluded} of them left out of the matching" if self.excluded else ""
+        return "\n".join([f"{self.sections} sections for {self.program}{left_out}", *(f"  {note}" for note in self.notes)])
+
+
+@step
+def export_alignment(
+    volume: Annotated[Path, Reads("volume")],
+    source: Annotated[Path, Reads("image folder")],
+    *,
+    out: Annotated[Path, Writes("table")],
+    to: Program = "by-name",
+    project: Annotated[Path, Reads("table")] | None = None,
+) -> Body[ExportReport]:
+    """Write where the sections of an aligned volume lie as another program reads it.
+
+    Affines are kept to 1e-9 px. With a project of that program all else in it stays as it is: traces, settings, notes.
+
+    Parameters
+    ----------
+    volume
+        The aligned volume, which holds alignment.json.
+    source
+        Folder of the sections that were aligned.
+    out
+        The file for the other program.
+    to
+        Which program. By its name, NAME.swiftir and NAME.align are for AlignEM-SWiFT.
+    project
+        A project of that program with the same sections, to which the alignment is added.
+    """
+    report, stack = align.read_alignment(volume), open_stack(source, allow_gaps=True)
+    program = by_name(out, to, "out")
+    names = {file.path.name for file in stack.files}
+    if lacking := [section.file for section in report.sections if section.file not in names]:
+        raise ParameterError(f"source: {volume} shows {lacking[0]}, which {source} does not hold. Give the folder it was made of.")
+    placed = placed_stack(report, stack.shape)
+    notes = remarks(program, placed)
+    size = 5_000 * len(report.sections) + (project.stat().st_size if project else 0)
+    yield Plan(20_000_000, 2 * size, 0.2, stages=(Load(1, 20_000_000 + 12 * size, 0.2 + size * 1e-7),))
+    yield from stage("write", write_file, {"all": (out, program, placed, source.absolute(), project)}, "files")
+    return ExportReport(program, len(report.sections), sum(section.excluded for section in report.sections), notes)
+
+
+def placed_stack(report: align.AlignmentReport, shape: tuple[int, int]) -> PlacedStack:
+    """What the report of an alignment says, with the match of each section with the nearest one before it."""
+    before = {pair.moving: pair for pair in sorted(report.pairs, key=lambda pair: pair.fixed)}
+    sections = []
+    for section in report.sections:
+        pair = before.get(section.z)
+        sections.append(
+            PlacedSection(
+                section.file,
+                Affine(section.affine),
+                shape,
+                section.excluded,
+                snr=(pair.snr,) if pair else (),
+                reference=pair.fixed if pair else None,
+                match=Affine(pair.affine) if pair else None,
+            )
+        )
+    return PlacedStack(tuple(sections), report.voxel_size_nm)
+
+
+def remarks(program: str, stack: PlacedStack) -> tuple[str, ...]:
+    """What whoever goes on there should know."""
+    height, width = stack.sections[0].shape or (0, 0)
+    if program == "AlignEM-SWiFT" and height != width:
+        return (
+            f"PyReconstruct would read the sizes of sections that are not square ({height} x {width} px) the wrong way round and "
+            "place them wrongly: give it a list of transforms (.txt) or its own project (.jser) instead",
+        )
+    return ()
+
+
+def write_file(out: Path, program: str, stack: PlacedStack, images: Path, project: Path | None) -> int:
+    """One task: the file, and how many bytes it has."""
+    write_placed(out, program, stack, images, project)
+    return out.stat().st_size
