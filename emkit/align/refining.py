@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from emkit.align.agreement import Agreement, agreement
 from emkit.align.correlation import Pixels, shrink
-from emkit.align.resampling import STEP_PX, STRAIGHT_PX, Spline
+from emkit.align.resampling import Spline, nodes_of
 from emkit.align.solving import best_affine, best_spline, spline_size
 from emkit.transforms import Affine, CoordinateMap, Elastic, Floats
 
@@ -45,12 +45,12 @@ class Seen:
     held_spline: Spline
 
     @classmethod
-    def of(cls, image: NDArray[np.generic]) -> Seen:
-        """Of a section (y, x); pixels of value 0 are no data."""
+    def of(cls, image: NDArray[np.generic], factor: int = 1) -> Seen:
+        """Of a section (y, x), shrunk by ``factor``; pixels of value 0 are no data."""
         held = (image != 0).astype(np.float32)
         grey = image.astype(np.float32)
         grey = ((grey - grey.sum(dtype=float) / max(held.sum(dtype=float), 1)) * held).astype(np.float32)
-        held = eroded(held)
+        grey, held = shrink(grey, factor), shrink(eroded(held), factor)
         return cls(grey, held, Spline.of(grey), Spline.of(held))
 
     def shrunk(self, factor: int) -> Seen:
@@ -72,22 +72,9 @@ def compare(fixed: Seen, moving: Seen, mapping: CoordinateMap, factor: int = 1, 
     Points, gradients and curvatures are of px of the full resolution.
     """
     shape = (fixed.grey.shape[0], fixed.grey.shape[1])
-    nodes, step = nodes_of(mapping, shape, factor)
+    nodes, step = nodes_of(mapping, (0, 0), shape, factor)
     seen = np.clip(moving.held_spline.seen_at(nodes, step, shape), 0, 1)
     return agreement(fixed.grey, moving.spline.seen_at(nodes, step, shape), fixed.held * eroded(seen), limit).enlarged(factor)
-
-
-def nodes_of(mapping: CoordinateMap, shape: tuple[int, int], factor: int) -> tuple[Floats, int]:
-    """The map at every so many px of an output (y, x), both shrunk by ``factor``: (rows, columns, 2), and how many px that is."""
-    step = STRAIGHT_PX if isinstance(mapping, Affine) else STEP_PX
-    middle = (factor - 1) / 2
-    places = (np.arange(-(-n // step) + 1) * float(step * factor) + middle for n in shape)
-    rows, columns = (np.asarray(place, np.float64) for place in places)
-    if isinstance(mapping, Elastic):
-        nodes = mapping.on_grid(rows, columns)
-    else:
-        nodes = mapping(np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1))
-    return (nodes - middle) / factor, step
 
 
 def refine_affine(fixed: Seen, moving: Seen, start: Affine) -> Affine:

@@ -1,6 +1,6 @@
-"""Pixels of a section seen through an affine: any window of the output from only the part of the section that it shows.
+"""Pixels of a section seen through a map: any window of the output from only the part of the section that it shows.
 
-Axes (y, x), px; output pixel p shows the section at ``affine.apply(p)``. What lies outside the section is 0.
+Axes (y, x), px; output pixel p shows the section at ``mapping(p)``. What lies outside the section is 0.
 """
 
 from __future__ import annotations
@@ -11,33 +11,36 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from emkit.align.placement import corners
-from emkit.align.resampling import Spline
-from emkit.transforms import Affine
+from emkit.align.resampling import Spline, nodes_of, places_between
+from emkit.transforms import CoordinateMap, Floats
 
-Interpolation = Literal["cubic", "linear"]
-MARGIN_PX = {"cubic": 16, "linear": 2}  # a cubic spline forgets what is n px away as 0.27^n
+Interpolation = Literal["cubic", "linear", "nearest"]
+MARGIN_PX = {"cubic": 16, "linear": 2, "nearest": 1}  # a cubic spline forgets what is n px away as 0.27^n
 
 
 def render_window(
     section: NDArray[Any],
-    affine: Affine,
+    mapping: CoordinateMap,
     start: tuple[int, int],
     shape: tuple[int, int],
     interpolation: Interpolation = "cubic",
 ) -> NDArray[Any]:
     """(y, x) pixels of ``shape`` from output pixel ``start`` on, in the dtype of the section.
 
-    Windows of one output fit together without seams. Integers are rounded and held within their range.
+    Windows of one output fit together without seams. Integers are rounded and held within their range; "nearest" gives values
+    of the section only, as labels need.
     """
-    low, high = part_shown(section.shape, affine, start, shape, MARGIN_PX[interpolation])
+    nodes, step = nodes_of(mapping, start, shape)
+    low, high = part_shown(section.shape, nodes, MARGIN_PX[interpolation])
     if (high - low < 2).any():
         return np.zeros(shape, section.dtype)
-    part = section[low[0] : high[0], low[1] : high[1]].astype(np.float32)
+    part = section[low[0] : high[0], low[1] : high[1]]
+    if interpolation == "nearest":
+        return _nearest(part, places_between(nodes - low, step, shape))
     if interpolation == "cubic":
-        seen = Spline.of(part).seen_through(Affine.translation(*-low).compose(affine), start, shape)
+        seen = Spline.of(part).seen_at(nodes - low, step, shape)
     else:
-        seen = ndimage.affine_transform(part, affine.linear, affine.apply(start) - low, output_shape=shape, order=1)
+        seen = ndimage.map_coordinates(part.astype(np.float32), places_between(nodes - low, step, shape), order=1)
     if np.issubdtype(section.dtype, np.integer):
         limits = np.iinfo(section.dtype)
         seen = np.clip(np.rint(seen), limits.min, limits.max)
@@ -45,11 +48,16 @@ def render_window(
     return pixels
 
 
-def part_shown(
-    section: tuple[int, ...], affine: Affine, start: tuple[int, int], shape: tuple[int, int], margin_px: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The box (y, x) from, to of a section of this shape that a window shows, with a margin, within the section."""
-    shown = affine.apply(corners(shape) + start)
-    low = np.clip(np.floor(shown.min(axis=0)).astype(np.intp) - margin_px, 0, section)
-    high = np.clip(np.ceil(shown.max(axis=0)).astype(np.intp) + margin_px + 1, 0, section)
+def part_shown(section: tuple[int, ...], nodes: Floats, margin_px: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The box (y, x) from, to of a section of this shape that lies between ``nodes``, with a margin, within the section."""
+    low = np.clip(np.floor(nodes.min(axis=(0, 1))).astype(np.intp) - margin_px, 0, section)
+    high = np.clip(np.ceil(nodes.max(axis=(0, 1))).astype(np.intp) + margin_px + 1, 0, section)
     return low, high
+
+
+def _nearest(part: NDArray[Any], places: Floats) -> NDArray[Any]:
+    y, x = np.rint(places).astype(np.intp)
+    inside = (y >= 0) & (x >= 0) & (y < part.shape[0]) & (x < part.shape[1])
+    pixels = np.zeros(inside.shape, part.dtype)
+    pixels[inside] = part[y[inside], x[inside]]
+    return pixels

@@ -42,11 +42,7 @@ class Spline:
 
     def seen_through(self, mapping: CoordinateMap, start: tuple[int, int], shape: tuple[int, int]) -> Pixels:
         """(y, x) float32 of ``shape``: output pixel p, counted from ``start``, shows the image at ``mapping(p)``."""
-        step = STRAIGHT_PX if isinstance(mapping, Affine) else STEP_PX
-        rows, columns = (np.arange(-(-n // step) + 1) * step + begin for n, begin in zip(shape, start, strict=True))
-        if isinstance(mapping, Elastic):
-            return self.seen_at(mapping.on_grid(rows.astype(float), columns.astype(float)), step, shape)
-        return self.seen_at(mapping(np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).astype(float)), step, shape)
+        return self.seen_at(*nodes_of(mapping, start, shape), shape)
 
     def seen_at(self, nodes: Floats, step: int, shape: tuple[int, int]) -> Pixels:
         """The image at places that are given at every ``step``-th pixel of the output, (rows, columns, 2), and lie linearly
@@ -60,12 +56,35 @@ class Spline:
 
     def _seen_by_scipy(self, nodes: Floats, step: int, shape: tuple[int, int]) -> Pixels:
         """The definition, and what runs where no compiler was when emkit was installed."""
-        at = np.meshgrid(*(np.arange(n) / step for n in shape), indexing="ij")
-        places = [ndimage.map_coordinates(nodes[..., axis], at, order=1) for axis in (0, 1)]
+        places = places_between(nodes, step, shape)
         edges = [np.clip(place, 0, n - 1) for place, n in zip(places, self.coefficients.shape, strict=True)]
-        places = [np.where(np.abs(place - edge) <= 1e-6, edge, place) for place, edge in zip(places, edges, strict=True)]
-        seen: Pixels = ndimage.map_coordinates(self.coefficients, places, np.float32, order=3, prefilter=False)
+        held = [np.where(np.abs(place - edge) <= 1e-6, edge, place) for place, edge in zip(places, edges, strict=True)]
+        seen: Pixels = ndimage.map_coordinates(self.coefficients, held, np.float32, order=3, prefilter=False)
         return seen
+
+
+def nodes_of(mapping: CoordinateMap, start: tuple[int, int], shape: tuple[int, int], factor: int = 1) -> tuple[Floats, int]:
+    """The map at every so many px of an output, (rows, columns, 2), and how many px that is.
+
+    The output, of ``shape`` (y, x), and the image are shrunk by ``factor``; ``start`` is the output's first px before that.
+    """
+    step = STRAIGHT_PX if isinstance(mapping, Affine) else STEP_PX
+    middle = (factor - 1) / 2
+    rows, columns = (
+        np.asarray(np.arange(-(-n // step) + 1) * (step * factor) + (begin + middle), np.float64)
+        for n, begin in zip(shape, start, strict=True)
+    )
+    if isinstance(mapping, Elastic):
+        nodes = mapping.on_grid(rows, columns)
+    else:
+        nodes = mapping(np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1))
+    return (nodes - middle) / factor, step
+
+
+def places_between(nodes: Floats, step: int, shape: tuple[int, int]) -> Floats:
+    """(2, rows, columns): the place of every pixel of an output of ``shape``, linearly between nodes."""
+    at = np.meshgrid(*(np.arange(n) / step for n in shape), indexing="ij")
+    return np.stack([ndimage.map_coordinates(nodes[..., axis], at, order=1) for axis in (0, 1)])
 
 
 @cache

@@ -10,6 +10,7 @@ Points are (y, x), px of the canvas; maps go from the canvas to the section.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -18,7 +19,8 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from emkit.align.agreement import Agreement, agreement
-from emkit.align.refining import PASSES, SPACING_PX, STIFFNESS, Seen, eroded, nodes_of
+from emkit.align.refining import PASSES, SPACING_PX, STIFFNESS, Seen, eroded
+from emkit.align.resampling import nodes_of
 from emkit.align.solving import LEAST, affine_basis, affine_from, best_spline, spline_displacement, spline_size
 from emkit.transforms import Affine, CoordinateMap, Elastic, Floats
 
@@ -49,7 +51,7 @@ def compare_on_canvas(
     small = (shape[0] // factor, shape[1] // factor)
     greys, held = [], []
     for seen, mapping in zip((first, second), maps, strict=True):
-        nodes, step = nodes_of(mapping, small, factor)
+        nodes, step = nodes_of(mapping, (0, 0), small, factor)
         greys.append(seen.spline.seen_at(nodes, step, small))
         held.append(eroded(np.clip(seen.held_spline.seen_at(nodes, step, small), 0, 1)))
     return agreement(greys[0], greys[1], held[0] * held[1], limit).enlarged(factor)
@@ -101,30 +103,37 @@ def refine_elastics(
     still = np.zeros((*spline_size(shape, SPACING_PX), 2))
     maps = [Elastic(affine, still, SPACING_PX) for affine in affines]
     for factor, limit in PASSES:
-        solved = best_splines([one.coefficients for one in maps], says(pairs, maps, factor, limit), stiffness)
-        maps = [replace(one, coefficients=found) for one, found in zip(maps, solved, strict=True)]
+        solved = best_splines({z: one.coefficients for z, one in enumerate(maps)}, says(pairs, maps, factor, limit), stiffness)
+        maps = [replace(one, coefficients=solved[z]) for z, one in enumerate(maps)]
     return tuple(maps)
 
 
-def best_splines(before: Sequence[Floats], said: Mapping[Pair, Agreement], stiffness: float) -> list[Floats]:
-    """Coefficients of all sections, solved section by section with the others held, up and down the stack `SWEEPS` times.
+def nearest(linked: Sequence[int], z: int) -> list[int]:
+    """``z`` if it is one of the ``linked`` sections, which ascend; else the one before and the one after it; all but in vain."""
+    k = bisect_left(linked, z)
+    return [z] if z in linked[k : k + 1] else [*linked[max(k - 1, 0) : k], *linked[k : k + 1]]
+
+
+def best_splines(before: Mapping[int, Floats], said: Mapping[Pair, Agreement], stiffness: float) -> dict[int, Floats]:
+    """Coefficients of sections, solved section by section with the others held, up and down the stack `SWEEPS` times.
 
     Each section is pulled to where its pairs have it, against its own stiffness; one way through passes news on to the end.
     """
-    after = list(before)
-    of: dict[int, list[tuple[int, int, Agreement]]] = {}
-    for (i, j), found in said.items():
-        of.setdefault(i, []).append((j, -1, found))
-        of.setdefault(j, []).append((i, 1, found))
+    after = dict(before)
+    of: dict[int, list[tuple[int, int, Pair]]] = {}
+    for i, j in said:
+        of.setdefault(i, []).append((j, -1, (i, j)))
+        of.setdefault(j, []).append((i, 1, (i, j)))
     order = sorted(of)
     for z in (order + order[-2::-1]) * SWEEPS:
-        points = of[z][0][2].points
+        points = said[of[z][0][2]].points
         gradient, curvature = np.zeros_like(points), np.zeros((len(points), 2, 2))
-        for other, sign, found in of[z]:
+        for other, sign, pair in of[z]:
             # the other has moved since the two were compared: less, or more, is left for this one
+            found = said[pair]
             moved = spline_displacement(found.points, after[other] - before[other], SPACING_PX)
             gradient += sign * found.gradient + np.einsum("kab,kb->ka", found.curvature, moved)
             curvature += found.curvature
-        whole = Agreement(points, gradient, curvature, of[z][0][2].coherence)
+        whole = Agreement(points, gradient, curvature, found.coherence)
         after[z] = best_spline(whole, before[z], SPACING_PX, stiffness)
     return after

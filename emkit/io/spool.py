@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from emkit.blocks import Block
 from emkit.io.sections import map_section, read_section
 from emkit.model import Shape, SizeNm, Stack, VolumeKind
-from emkit.provenance import await_files
+from emkit.provenance import Written, await_files, written
+
+SPOOL = "decoded"  # a folder within an unfinished output
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,25 @@ class Spool:
         """The voxels of a block, whose sections have been decoded."""
         voxels = np.empty(block.shape, self.dtype)
         for k, z in enumerate(range(*block.z)):
-            mapped = map_section(self.stack.files[z].path)
-            if mapped is None:
-                await_files(self._decoded(z))
-                mapped = np.load(self._decoded(z), mmap_mode="r")
-            voxels[k] = mapped[slice(*block.y), slice(*block.x)]
+            voxels[k] = self.section(z)[slice(*block.y), slice(*block.x)]
         return voxels
+
+    def section(self, z: int) -> NDArray[Any]:
+        """A section that has been decoded, (y, x), where it lies on the disk; of an image file in its byte order."""
+        mapped = map_section(self.stack.files[z].path)
+        if mapped is None:
+            await_files(self._decoded(z))
+            mapped = np.load(self._decoded(z), mmap_mode="r")
+        return mapped
+
+    def needs_room(self) -> bool:
+        """Whether sections must be decoded, by the first of them."""
+        return map_section(self.stack.files[0].path) is None
 
     def _decoded(self, z: int) -> Path:
         return self.folder / f"{z}.npy"
+
+
+def decode_section(spool: Spool, z: int) -> Written:
+    """One task: a section of the source, decoded once and checked."""
+    return written(spool.folder.parent, *spool.decode(z))

@@ -27,16 +27,15 @@ from emkit.io.omezarr import (
 )
 from emkit.io.precomputed import check_writable, create_precomputed, writable_levels, write_scale_block
 from emkit.io.sections import create_section, fill_section, open_stack, ranges
-from emkit.io.spool import Spool
+from emkit.io.spool import SPOOL, Spool, decode_section
 from emkit.model import Shape, SizeNm, VolumeKind
 from emkit.params import Positive, Reads, Unit, Writes
-from emkit.provenance import Written, files_of, partly, written
+from emkit.provenance import Written, files_of, partly
 from emkit.run.plan import Load, Plan
 from emkit.run.stage import Stage, stage
 from emkit.run.step import Body, step
 
 Stages = Generator[Stage[Any], Any, None]
-SPOOL = "decoded"  # a folder within the unfinished output
 WAYS: dict[Format, tuple[str, ...]] = {  # precomputed has no pyramid of its own making: it gets that of an OME-Zarr
     "sections": ("ome-zarr",),
     "OME-Zarr": ("ome-zarr", "sections", "precomputed"),
@@ -148,11 +147,6 @@ def _to_precomputed(source: Path, report: ConvertReport, out: Path) -> Stages:
         number = volume.levels.index(level)
         tasks = {str(b): (source, number, level.voxel_size_nm, out, b) for b in _blocks(level.shape, report)}
         yield from stage(f"level {number}", write_scale, tasks, "blocks")
-
-
-def decode_section(spool: Spool, z: int) -> Written:
-    """One task: a section of the source, decoded once and checked."""
-    return written(spool.folder.parent, *spool.decode(z))
 
 
 def write_voxels(voxels: Voxels, out: Path, block: Block) -> Written:
