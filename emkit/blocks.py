@@ -107,22 +107,33 @@ def halving(shape: Shape, voxel_size_nm: SizeNm) -> Shape:
 
 
 def pyramid(
-    shape: Shape, voxel_size_nm: SizeNm, itemsize: int, *, chunk_px: int = CHUNK_PX, shard_px: int = SHARD_PX
+    shape: Shape,
+    voxel_size_nm: SizeNm,
+    itemsize: int,
+    *,
+    chunk_px: int | Shape = CHUNK_PX,
+    shard_px: int | Shape = SHARD_PX,
 ) -> list[Grid]:
-    """All levels, the finest first, until no axis is longer than a chunk. `shard_px` is `chunk_px` times a power of two."""
-    if shard_px % chunk_px or (shard_px // chunk_px).bit_count() != 1:
+    """All levels, the finest first, until no axis is longer than a chunk. `shard_px` is `chunk_px` times a power of two.
+
+    Numbers are the sides of cubes, and the shard is then made to fit into `SHARD_BYTES`; shapes are taken as they are.
+    """
+    chunk = (chunk_px,) * 3 if isinstance(chunk_px, int) else chunk_px
+    widest = (shard_px,) * 3 if isinstance(shard_px, int) else shard_px
+    if any(side % part or (side // part).bit_count() != 1 for side, part in zip(widest, chunk, strict=True)):
         raise ValueError(f"shard_px={shard_px} is not chunk_px={chunk_px} times a power of two")
-    full = sides = shard_shape(itemsize, shard_px)
-    grids = [_grid(shape, (1, 1, 1), full, chunk_px, starts_group=True)]
-    while max(shape) > chunk_px:
+    full = sides = shard_shape(itemsize, shard_px) if isinstance(shard_px, int) else widest
+    grids = [_grid(shape, (1, 1, 1), full, chunk, starts_group=True)]
+    while max(shape) > max(chunk):
         factor = halving(shape, voxel_size_nm)
         sides = _each(lambda side, f: side // f, sides, factor)
         # Along an axis with several shards each must hold a chunk at least; one shard for all may shrink with its level.
-        anew = any(side < chunk_px and n > shard for side, n, shard in zip(sides, shape, grids[-1].shard, strict=True))
+        small = zip(sides, chunk, shape, grids[-1].shard, strict=True)
+        anew = any(side < part and n > shard for side, part, n, shard in small)
         sides = full if anew else sides
         shape = _each(lambda n, f: -(-n // f), shape, factor)
         voxel_size_nm = scaled(voxel_size_nm, factor)
-        grids.append(_grid(shape, factor, sides, chunk_px, starts_group=anew))
+        grids.append(_grid(shape, factor, sides, chunk, starts_group=anew))
     return grids
 
 
@@ -132,10 +143,10 @@ def scaled(size_nm: SizeNm, factor: Shape) -> SizeNm:
     return z, y, x
 
 
-def _grid(shape: Shape, factor: Shape, sides: Shape, chunk_px: int, *, starts_group: bool) -> Grid:
-    chunk = _each(lambda n: min(n, chunk_px), shape)  # a thin stack has thin chunks
+def _grid(shape: Shape, factor: Shape, sides: Shape, full_chunk: Shape, *, starts_group: bool) -> Grid:
+    chunk = _each(min, shape, full_chunk)  # a thin stack has thin chunks
     whole = _each(lambda n, c: -(-n // c) * c, shape, chunk)
-    shard = _each(lambda side, n: min(max(side, chunk_px), n), sides, whole)
+    shard = _each(lambda side, c, n: min(max(side, c), n), sides, full_chunk, whole)
     return Grid(shape, factor, chunk, shard, starts_group)
 
 

@@ -58,8 +58,8 @@ def create_volume(
     origin_nm: SizeNm = (0.0, 0.0, 0.0),
     kind: VolumeKind = "image",
     name: str = "",
-    chunk_px: int = CHUNK_PX,
-    shard_px: int = SHARD_PX,
+    chunk_px: int | Shape = CHUNK_PX,
+    shard_px: int | Shape = SHARD_PX,
 ) -> None:
     """Write the metadata of the volume and of all its levels, down to one chunk; no voxels yet, they read as 0.
 

@@ -13,11 +13,13 @@ from emkit.model import Shape, SizeNm
 sides = st.integers(1, 200)
 shapes = st.tuples(sides, sides, sides)
 sizes_nm = st.tuples(*[st.floats(0.5, 200, allow_nan=False)] * 3)
-chunkings = st.sampled_from([(8, 8), (8, 32), (16, 16), (16, 64), (64, 64)])
+Chunking = tuple[int | Shape, int | Shape]
+flat: Chunking = (4, 16, 16), (4, 64, 64)  # for what is made section by section
+chunkings = st.sampled_from([(8, 8), (8, 32), (16, 16), (16, 64), (64, 64), flat])
 
 
 @given(shapes, sizes_nm, chunkings)
-def test_the_blocks_of_every_level_are_the_whole_array_once(shape: Shape, size_nm: SizeNm, chunking: tuple[int, int]) -> None:
+def test_the_blocks_of_every_level_are_the_whole_array_once(shape: Shape, size_nm: SizeNm, chunking: Chunking) -> None:
     for grid in pyramid(shape, size_nm, 1, chunk_px=chunking[0], shard_px=chunking[1]):
         seen = np.zeros(grid.shape, np.uint8)
         for block in grid.blocks():
@@ -28,7 +30,7 @@ def test_the_blocks_of_every_level_are_the_whole_array_once(shape: Shape, size_n
 
 
 @given(shapes, sizes_nm, chunkings)
-def test_within_a_group_the_coarser_picture_of_a_block_is_a_block(shape: Shape, size_nm: SizeNm, chunking: tuple[int, int]) -> None:
+def test_within_a_group_the_coarser_picture_of_a_block_is_a_block(shape: Shape, size_nm: SizeNm, chunking: Chunking) -> None:
     grids = pyramid(shape, size_nm, 1, chunk_px=chunking[0], shard_px=chunking[1])
     assert grids[0].starts_group
     for finer, coarser in zip(grids, grids[1:], strict=False):
