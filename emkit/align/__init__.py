@@ -15,9 +15,9 @@ from emkit.align.drift import Drift, measure_drift
 from emkit.align.montage import Montage, solve_montage
 from emkit.align.pairs import Match, match_pair, patch_window
 from emkit.align.placement import Placement, bridges, place_sections, section_depths
-from emkit.align.quality import PairQuality, calibrated_threshold, judge_match, links, measure_pair, measure_pairs
+from emkit.align.quality import PairQuality, calibrated_threshold, judge_match, links, measure_pair, measure_pairs, threshold_of
 from emkit.align.rendering import render_window
-from emkit.align.report import AlignmentReport, SectionPlace, read_alignment
+from emkit.align.report import AlignmentReport, SectionPlace, read_alignment, read_map
 
 __all__ = [
     "DEFECTS",
@@ -43,7 +43,9 @@ __all__ = [
     "patch_window",
     "place_sections",
     "read_alignment",
+    "read_map",
     "render_window",
     "section_depths",
     "solve_montage",
+    "threshold_of",
 ]

@@ -102,11 +102,11 @@ def band(shape: tuple[int, int], limit: float) -> Pixels:
     return weight
 
 
-def correlate(fixed: Pixels, moving: Pixels, limit: float = BAND_LIMIT) -> Pixels:
+def correlate(fixed: Pixels, moving: Pixels, limit: float = BAND_LIMIT, whitening: float = WHITENING) -> Pixels:
     """(k, y, x) windowed images of each kind to k match signals (k, y, x). `correlate_slowly` is the definition."""
     shape = (fixed.shape[-2], fixed.shape[-1])
     cross = fft.rfft2(moving) * fft.rfft2(fixed).conj()
-    cross *= (np.abs(cross) + TINY) ** -WHITENING * band(shape, limit)
+    cross *= (np.abs(cross) + TINY) ** -whitening * band(shape, limit)
     signal = fft.fftshift(fft.irfft2(cross, s=shape), axes=(-2, -1))
     return np.asarray(signal, np.float32)
 
@@ -121,6 +121,18 @@ def correlate_slowly(fixed: Pixels, moving: Pixels, limit: float = BAND_LIMIT) -
     cross = np.conj(np.fft.fft2(fixed.astype(float))) * np.fft.fft2(moving.astype(float))
     signal = np.fft.ifft2(cross * (np.abs(cross) + TINY) ** -WHITENING * weight).real
     return np.roll(signal, (height // 2, width // 2), axis=(0, 1))
+
+
+def without_pattern(signals: Pixels, shifts: Floats, radius: float) -> Pixels:
+    """The signals (k, y, x) with their own mean within ``radius`` px of ``shifts`` (k, 2): a peak there is not believed.
+
+    A pattern of the camera agrees where pixels are the same, whatever the sections show.
+    """
+    _, height, width = signals.shape
+    rows, columns = np.arange(height) - height // 2, np.arange(width) - width // 2
+    near = np.hypot(rows[:, None] - shifts[:, 0, None, None], columns - shifts[:, 1, None, None]) <= radius
+    kept: Pixels = np.where(near, signals.mean(axis=(1, 2), keepdims=True), signals)
+    return kept
 
 
 def find_peaks(signals: Pixels, reach: float = np.inf) -> tuple[Floats, Floats]:

@@ -15,8 +15,8 @@ is a `gap`, charged to the first section after it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Literal, get_args
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -24,13 +24,14 @@ from emkit.align.picture import Picture, measure_picture
 from emkit.align.quality import Sections
 from emkit.align.resemblance import Resemblance, compare_sections, find_place
 from emkit.errors import ParameterError
+from emkit.model import DEFECTS, Defect
 from emkit.transforms import Floats
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Defect = Literal["defocus", "displaced", "duplicate", "gap", "out_of_order", "fold", "tear", "charging", "contrast"]
-DEFECTS: tuple[Defect, ...] = get_args(Defect)
+__all__ = ["DEFECTS", "Defect", "SectionVerdict", "Verdict", "measure_quality"]
+
 LIMITS = {  # statistic: the value at which it is evidence of 1
     "blur": 1.0,  # by how much `sharpness` is below that of the stack, log of power
     "spread": 0.8,  # distance of `spread` from that of the stack, log of grey levels
@@ -47,6 +48,29 @@ USUAL_SNR = 5.5  # neighbours hardly stay below: a stack whose median does is ju
 PLACE_SNR = 7.0  # of whole sections: above it two show the same place
 ELSEWHERE_SNR = 10.0  # of whole sections: true neighbours reach 15, with two missing between 9, strangers 6
 STRANGE = 0.5  # share of weak pairs above which a stack is none, and nobody's place in it is searched
+
+
+@dataclass(frozen=True)
+class SectionVerdict:
+    """What is wrong with section ``z``: ``defect`` is "" where nothing is; ``score``: higher is worse, 1 is the border.
+
+    ``picture`` is of the section, ``pair`` of it with the section before, None for the first; ``loss`` is the share of the usual
+    match which that pair has lost. ``elsewhere`` is the section that one out of order matches best, or -1.
+    """
+
+    z: int
+    score: float
+    defect: Defect | Literal[""]
+    picture: Picture
+    pair: Resemblance | None
+    loss: float | None
+    elsewhere: int = -1
+
+    @property
+    def statistics(self) -> dict[str, float | None]:
+        """Each by its name."""
+        pair = asdict(self.pair) if self.pair else dict.fromkeys((field.name for field in fields(Resemblance)), None)
+        return {**asdict(self.picture), **pair, "loss": self.loss}
 
 
 def measure_quality(sections: Sections) -> pd.DataFrame:
@@ -72,8 +96,7 @@ def measure_quality(sections: Sections) -> pd.DataFrame:
     near = [_compare(sections, z, z + 1) for z in range(len(sections) - 1)]
     verdict = Verdict(pictures, near)
     skips = {i: _compare(sections, i, i + 2) for i in verdict.skips()}
-    places = {z: find_place(sections, z) for z in verdict.foreign()} if verdict.is_stack() else {}
-    return verdict.table(skips, places)
+    return verdict.table(skips, {z: find_place(sections, z) for z in verdict.searched()})
 
 
 def _compare(sections: Sections, i: int, j: int) -> Resemblance:
@@ -123,6 +146,10 @@ class Verdict:
         settled = {i for z in sure for i in own[z]}
         return [z for z in found if z in sure or not own[z] & self.open <= settled]
 
+    def searched(self) -> list[int]:
+        """The foreign ones of a stack; in what is none nobody has another place."""
+        return self.foreign() if self.is_stack() else []
+
     def is_stack(self) -> bool:
         """Whether enough neighbours match that a section may have another place."""
         return bool(self.near) and float(self.weak.mean()) <= STRANGE
@@ -149,15 +176,13 @@ class Verdict:
                 charged[i + 1] = ("gap", i)
         return charged
 
-    def table(self, skips: Mapping[int, Resemblance], places: Mapping[int, tuple[int, float]]) -> pd.DataFrame:
-        """What is wrong with each section, and every number."""
-        import pandas as pd
-
+    def sections(self, skips: Mapping[int, Resemblance], places: Mapping[int, tuple[int, float]]) -> tuple[SectionVerdict, ...]:
+        """What is wrong with each section. ``skips`` compares sections i and i + 2, ``places`` is `find_place` of each section."""
         charged = self.charge(skips, places)
         ordinary = np.where(self.weak, 0, self.counted) / LIMITS["loss"]  # a match that is not weak is charged as a gap would be
         score = np.max([*self.damage.values(), self.repeat, np.array([0.0, *ordinary])], axis=0)
-        defects: list[Defect | Literal[""]] = []
-        for z in range(self.count):
+        told = []
+        for z, picture in enumerate(self.pictures):
             found = [name for name, evidence in self.damage.items() if evidence[z] >= 1]
             if found[:2] == ["fold", "tear"] and self.damage["tear"][z] > self.damage["fold"][z]:
                 found = ["tear"]
@@ -165,13 +190,18 @@ class Verdict:
             if z in charged:
                 score[z] = max(score[z], self.loss[charged[z][1]] / LIMITS["loss"])
                 found.append(charged[z][0])
-            defects.append(found[0] if found else "")
-        pairs = [asdict(pair) for pair in self.near]
-        before = pd.DataFrame(pairs, index=range(1, self.count), columns=[field.name for field in fields(Resemblance)])
-        rows = pd.DataFrame([asdict(picture) for picture in self.pictures]).join(before)
-        rows["loss"] = np.array([np.nan, *self.loss])
-        moved = {z for z, (name, _) in charged.items() if name == "out_of_order"}
-        rows["elsewhere"] = [places[z][0] if z in moved & places.keys() else -1 for z in range(self.count)]
-        rows.insert(0, "defect", defects)
-        rows.insert(0, "score", score)
-        return rows
+            pair, loss = (self.near[z - 1], float(self.loss[z - 1])) if z else (None, None)
+            moved = z in charged and charged[z][0] == "out_of_order" and z in places
+            elsewhere = places[z][0] if moved else -1
+            told.append(SectionVerdict(z, float(score[z]), found[0] if found else "", picture, pair, loss, elsewhere))
+        return tuple(told)
+
+    def table(self, skips: Mapping[int, Resemblance], places: Mapping[int, tuple[int, float]]) -> pd.DataFrame:
+        """The same as a table, with every number."""
+        import pandas as pd
+
+        rows = [
+            {"score": one.score, "defect": one.defect, **one.statistics, "elsewhere": one.elsewhere}
+            for one in self.sections(skips, places)
+        ]
+        return pd.DataFrame(rows).astype(dict.fromkeys(rows[0].keys() - {"defect", "elsewhere"}, float))

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from emkit.align.correlation import Pixels, correlate, find_peaks, normalise, shrink, taper
+from emkit.align.correlation import Pixels, correlate, find_peaks, normalise, shrink, taper, without_pattern
 from emkit.align.fit import fit_affine
+from emkit.align.options import LEAST_POINTS, USUAL, MatchOptions
 from emkit.errors import ParameterError
 from emkit.transforms import Affine, Floats
 
@@ -39,7 +40,8 @@ Failure = Literal["fixed constant", "moving constant", "no overlap"]
 class Match:
     """What comparing two sections gives. ``affine`` maps fixed px → moving px.
 
-    With a ``failure`` nothing could be compared: the affine is where the search stood, the numbers are 0.
+    With a ``failure`` nothing could be compared: the affine is where the search stood, the numbers are 0. ``by_hand``: a person
+    said where the sections lie, and the affine keeps to that.
     """
 
     affine: Affine
@@ -49,6 +51,7 @@ class Match:
     residual_px: float = 0.0  # median distance of a patch from the affine
     inliers: float = 0.0  # share of the patches within INLIER_PX of the affine
     failure: Failure | None = None
+    by_hand: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,28 +63,48 @@ class Patches:
     snr: Floats  # (k,)
 
 
-def patch_window(shape: tuple[int, int]) -> int:
-    """Side (px) of the patches for sections of this shape (y, x). ParameterError below 64 px."""
+def patch_window(shape: tuple[int, int], asked: int | None = None) -> int:
+    """Side (px) of the patches for sections of this shape (y, x), or what was ``asked``. ParameterError where it does not fit."""
     fitting = [window for window in WINDOWS_PX if 2 * window <= min(shape)]
     if not fitting:
         raise ParameterError(f"Sections of {shape} px (y, x) are too small to align; needed: {2 * WINDOWS_PX[-1]} px each way.")
-    return fitting[0]
+    if asked is not None and asked not in fitting:
+        raise ParameterError(f"window: found {asked} px; needed for sections of {shape} px: {', '.join(map(str, fitting))}.")
+    return asked or fitting[0]
 
 
-def match_pair(fixed: NDArray[np.generic], moving: NDArray[np.generic], max_shift_px: float = np.inf) -> Match:
+def match_pair(
+    fixed: NDArray[np.generic], moving: NDArray[np.generic], max_shift_px: float = np.inf, options: MatchOptions = USUAL
+) -> Match:
     """Match two sections (y, x) of one shape, whose middles lie at most ``max_shift_px`` apart.
 
     A constant section is a failure in the match, no error. ParameterError if the shapes differ or are too small.
     """
     if fixed.shape != moving.shape or fixed.ndim != 2:
         raise ParameterError(f"The sections have shapes {fixed.shape} and {moving.shape}; needed: one (y, x) shape for both.")
-    window = patch_window((fixed.shape[0], fixed.shape[1]))
+    window = patch_window((fixed.shape[0], fixed.shape[1]), options.window_px)
     flat_fixed, flat_moving = normalise(fixed), normalise(moving)
     if not flat_fixed.any() or not flat_moving.any():
         return Match(Affine(), window, failure="moving constant" if flat_fixed.any() else "fixed constant")
+    if options.points:
+        return _match_by_hand(flat_fixed, flat_moving, window, options)
     scale = coarse_scale(fixed.shape)
-    start, whole_snr = search(shrink(flat_fixed, scale), shrink(flat_moving, scale), max_shift_px / scale)
-    return replace(refine(flat_fixed, flat_moving, start.enlarged(scale), window, scale), whole_snr=whole_snr)
+    reach = max_shift_px if options.max_shift_px is None else options.max_shift_px
+    start, whole_snr = search(shrink(flat_fixed, scale), shrink(flat_moving, scale), reach / scale, scale, options)
+    return replace(refine(flat_fixed, flat_moving, start.enlarged(scale), window, scale, options), whole_snr=whole_snr)
+
+
+def _match_by_hand(fixed: Pixels, moving: Pixels, window: int, options: MatchOptions) -> Match:
+    """From points that a person placed: refined, if that leaves none of them by more than patches can err."""
+    points = np.array(options.points)
+    if len(points) < LEAST_POINTS:
+        raise ParameterError(f"points: found {len(points)} pairs; needed: {LEAST_POINTS} or more, not on one line.")
+    start = fit_affine(points[:, :2], points[:, 2:], np.ones(len(points))).affine
+    better = refine(fixed, moving, start, window, 1, options)
+    left = np.hypot(*(better.affine.apply(points[:, :2]) - points[:, 2:]).T)
+    if better.failure or better.snr < NOISE_SNR or left.max() > window / 3:
+        better = replace(better, affine=start, failure=None)
+    return replace(better, by_hand=True)
 
 
 def coarse_scale(shape: tuple[int, ...]) -> int:
@@ -92,38 +115,43 @@ def coarse_scale(shape: tuple[int, ...]) -> int:
     return scale
 
 
-def search(fixed: Pixels, moving: Pixels, reach: float) -> tuple[Affine, float]:
-    """The turn and shift that agree best over whole sections, and their SNR: fixed px → moving px, all of shrunken sections."""
-    affine, snr = _best_turn(fixed, moving, FAN, reach)
-    if snr < SURE_SNR:
-        other, other_snr = _best_turn(fixed, moving, CIRCLE, reach)
+def search(fixed: Pixels, moving: Pixels, reach: float, scale: int = 1, options: MatchOptions = USUAL) -> tuple[Affine, float]:
+    """The turn and shift that agree best over whole sections, and their SNR: fixed px → moving px, all of sections that were
+    shrunk by ``scale``."""
+    affine, snr = _best_turn(fixed, moving, FAN, reach, scale, options)
+    if snr < SURE_SNR or options.max_shift_px is not None:
+        other, other_snr = _best_turn(fixed, moving, CIRCLE, reach, scale, options)
         if other_snr > 1.1 * snr:  # thirteen times more tries find higher peaks in noise alone
             return other, other_snr
     return affine, snr
 
 
-def _best_turn(fixed: Pixels, moving: Pixels, angles: tuple[float, ...], reach: float) -> tuple[Affine, float]:
+def _best_turn(
+    fixed: Pixels, moving: Pixels, angles: tuple[float, ...], reach: float, scale: int, options: MatchOptions
+) -> tuple[Affine, float]:
     window = taper((fixed.shape[0], fixed.shape[1]), 0.3)
     middle = (np.array(fixed.shape) - 1) / 2
     best, best_snr = Affine(), -np.inf
     for angle in angles:
         turn = Affine.rotation(angle, middle)
         turned = ndimage.affine_transform(moving, turn.linear, turn.shift, order=1)
-        signal = correlate((fixed * window)[None], (turned * window)[None])
+        signal = correlate((fixed * window)[None], (turned * window)[None], whitening=options.whitening)
+        if options.clobber_px:
+            signal = without_pattern(signal, np.zeros((1, 2)), options.clobber_px / scale)
         shift, snr = find_peaks(signal, reach)
         if snr[0] > best_snr:
             best, best_snr = turn.compose(Affine.translation(*shift[0])), float(snr[0])
     return best, best_snr
 
 
-def refine(fixed: Pixels, moving: Pixels, start: Affine, window: int, scale: int) -> Match:
+def refine(fixed: Pixels, moving: Pixels, start: Affine, window: int, scale: int, options: MatchOptions = USUAL) -> Match:
     """Improve ``start`` level by level, from half the coarse scale to full resolution; the last round judges."""
     affine = start
     level, small_fixed, small_moving = 0, fixed, moving
     for factor, side, across in schedule(fixed.shape, window, scale):
         if factor != level:
             level, small_fixed, small_moving = factor, shrink(fixed, factor), shrink(moving, factor)
-        patches = compare_patches(small_fixed, small_moving, affine.shrunk(factor), side, across)
+        patches = compare_patches(small_fixed, small_moving, affine.shrunk(factor), side, across, factor, options)
         if len(patches.points) < 2 * across:
             return Match(affine, window, failure="no overlap")  # at some level the patches left the section
         weights = np.clip(patches.snr - NOISE_SNR, 0.05, 20) ** 2
@@ -145,16 +173,28 @@ def schedule(shape: tuple[int, ...], window: int, scale: int) -> list[tuple[int,
     return [*rounds, (1, window, 11)] if rounds else [(1, window, 7), (1, window, 11)]
 
 
-def compare_patches(fixed: Pixels, moving: Pixels, affine: Affine, side: int, across: int) -> Patches:
-    """By how much ``across``² patches are off, on a grid over the fixed section; those that leave the moving one are left out."""
+def compare_patches(
+    fixed: Pixels, moving: Pixels, affine: Affine, side: int, across: int, factor: int = 1, options: MatchOptions = USUAL
+) -> Patches:
+    """By how much ``across``² patches are off, on a grid over the fixed section; those that leave the moving one are left out.
+
+    The sections were shrunk by ``factor``.
+    """
     shape = np.array(fixed.shape)
     corners = np.rint(np.linspace(0, shape - side, across)).astype(int)
-    found = [_compare_row(fixed, moving, affine, [(y, x) for x in corners[:, 1]], side) for y in corners[:, 0]]
+    rows = ([(y, x) for x in corners[:, 1]] for y in corners[:, 0])
+    found = [_compare_row(fixed, moving, affine, row, side, factor, options) for row in rows]
     return Patches(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
 
 def _compare_row(
-    fixed: Pixels, moving: Pixels, affine: Affine, starts: list[tuple[int, int]], side: int
+    fixed: Pixels,
+    moving: Pixels,
+    affine: Affine,
+    starts: list[tuple[int, int]],
+    side: int,
+    factor: int,
+    options: MatchOptions,
 ) -> tuple[Floats, Floats, Floats]:
     """`Patches` in parts, of patches that start at ``starts``: a row at a time stays in the cache."""
     middles = np.array(starts) + (side - 1) / 2
@@ -166,7 +206,10 @@ def _compare_row(
     window = taper((side, side), 0.5)
     still = np.stack([fixed[y : y + side, x : x + side] for y, x in starts])
     cut = np.stack([_cut(moving, affine, start, side) for start in starts])
-    shifts, snr = find_peaks(correlate(_ready(still, window), _ready(cut, window)))
+    signals = correlate(_ready(still, window), _ready(cut, window), whitening=options.whitening)
+    if options.clobber_px:  # where both show the same pixels
+        signals = without_pattern(signals, affine.invert().apply(middles) - middles, options.clobber_px / factor)
+    shifts, snr = find_peaks(signals)
     far = np.hypot(*shifts.T) > side / 3  # beyond this little of the two patches is common
     return middles, affine.apply(middles + shifts), np.where(far, 0, snr)
 

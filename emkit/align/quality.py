@@ -81,6 +81,11 @@ def calibrated_threshold(shape: tuple[int, int]) -> float:
     return CALIBRATION[patch_window(shape)][1]
 
 
+def threshold_of(match: Match) -> float:
+    """The same for the window that a match was made with."""
+    return CALIBRATION[match.window_px][1]
+
+
 def threshold_at(distance: int, threshold: float, window_px: int) -> float:
     """The threshold of patches for sections ``distance`` apart, from that for neighbours: beyond them, no less than strangers."""
     return threshold if distance == 1 else min(threshold, CALIBRATION[window_px][0])
@@ -111,13 +116,13 @@ def judge_match(
     reasons = []
     if match.failure:
         reasons.append(failures[match.failure])
-    elif match.snr < needed:
+    elif match.snr < needed and not match.by_hand:
         reasons.append(f"SNR {match.snr:.2f} below {needed:.2f}")
-    if distance > 1 and not match.failure and match.whole_snr < WHOLE_SNR:
+    if distance > 1 and not match.failure and not match.by_hand and match.whole_snr < WHOLE_SNR:
         reasons.append(f"SNR of whole sections {match.whole_snr:.2f} below {WHOLE_SNR:g}")
-    if match.residual_px > DISAGREEMENT * match.window_px:
+    if match.residual_px > DISAGREEMENT * match.window_px and not match.by_hand:
         reasons.append(f"no affine fits: patches are {match.residual_px:.0f} px off")
-    if shift > max_shift_px:
+    if shift > max_shift_px and not match.by_hand:
         reasons.append(f"shifted by {shift:.0f} px, more than {max_shift_px:g}")
     if not (stretch[1] > 1 / STRETCH and stretch[0] < STRETCH):
         reasons.append(f"stretched by {stretch[1]:.2f} to {stretch[0]:.2f}")

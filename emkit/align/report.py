@@ -2,6 +2,7 @@
 
 ``sections[z].affine`` maps output px → section px, for points (y, x) with pixel centres at integers, by rows
 ``[[yy, yx, y0], [xy, xx, x0]]``: the section pixel that output pixel (y, x) shows is ``(yy·y + yx·x + y0, xy·y + xx·x + x0)``.
+Where sections bend, that is asked not at (y, x) but at (y, x) + u, see `emkit.align.fields`; `read_map` gives the whole map.
 ``pairs[k].affine`` maps px of section ``fixed`` → px of section ``moving`` in the same way. File names are those in the
 source folder, never paths, and nothing depends on the day or the machine.
 """
@@ -10,13 +11,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from emkit.align.defects import SectionVerdict
+from emkit.align.fields import field_name, read_elastic
 from emkit.align.placement import Placement
 from emkit.align.quality import PairQuality
 from emkit.errors import DamagedError, PathError
-from emkit.transforms import Rows
+from emkit.model import DEFECT_NAMES
+from emkit.transforms import Affine, CoordinateMap, Rows
 
 FILE_NAME = "alignment.json"
 POINTS = "(y, x) px, pixel centres at integers; affine: output px to section px, in pairs fixed px to moving px"
@@ -24,13 +28,18 @@ POINTS = "(y, x) px, pixel centres at integers; affine: output px to section px,
 
 @dataclass(frozen=True)
 class SectionPlace:
-    """Where one section lies. ``linked`` is False where no match holds it: its place is interpolated between neighbours."""
+    """Where one section lies. ``linked`` is False where no match holds it: its place is interpolated between neighbours.
+
+    ``number`` counts the files in natural order: it is not ``z`` where sections were swapped.
+    """
 
     z: int
     file: str
     affine: Rows
     excluded: bool
     linked: bool
+    number: int = -1
+    field: str | None = None  # the file in the volume that tells what it bends by
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,8 @@ class AlignmentReport:
     sections: tuple[SectionPlace, ...]
     pairs: tuple[PairQuality, ...]
     points: str = POINTS
+    verdicts: tuple[SectionVerdict, ...] = ()
+    spacing_px: float | None = None  # of the coefficients of fields, where sections bend
 
     @classmethod
     def of(
@@ -54,13 +65,15 @@ class AlignmentReport:
         excluded: Collection[int],
         placement: Placement,
         pairs: tuple[PairQuality, ...],
+        verdicts: tuple[SectionVerdict, ...] = (),
+        numbers: Sequence[int] | None = None,
     ) -> AlignmentReport:
-        """From the names of the sections, in order, where they were placed, and why."""
+        """From the names of the sections, in order, where they were placed, and why; ``numbers`` where they were swapped."""
         sections = tuple(
-            SectionPlace(z, file, affine.rows, z in excluded, linked)
+            SectionPlace(z, file, affine.rows, z in excluded, linked, numbers[z] if numbers else z)
             for z, (file, affine, linked) in enumerate(zip(files, placement.affines, placement.linked, strict=True))
         )
-        return cls(voxel_size_nm, snr_threshold, window_px, sections, pairs)
+        return cls(voxel_size_nm, snr_threshold, window_px, sections, pairs, verdicts=verdicts)
 
     def as_json(self) -> str:
         """Equal text for equal reports."""
@@ -74,16 +87,32 @@ class AlignmentReport:
             f"flagged below {self.snr_threshold:g}: {len(self.flagged) or 'none'}",
             *(f"  {pair}" for pair in self.flagged),
         ]
+        for one in self.verdicts:
+            if one.defect:
+                told.append(f"  section {one.z} ({self.sections[one.z].file}): {DEFECT_NAMES[one.defect]}, score {one.score:.1f}")
+        if self.spacing_px:
+            told.append(f"Sections bend by splines with a coefficient every {self.spacing_px:g} px")
         if excluded := [str(section.z) for section in self.sections if section.excluded]:
             told.append(f"Left out of the matching: {', '.join(excluded)}")
         if loose := [str(section.z) for section in self.sections if not section.linked]:
             told.append(f"Placed between their neighbours, since nothing matches them: {', '.join(loose)}")
         return "\n".join(told)
 
+    def bent(self, spacing_px: float) -> AlignmentReport:
+        """The same of sections that bend."""
+        sections = tuple(replace(section, field=field_name(section.z)) for section in self.sections)
+        return replace(self, sections=sections, spacing_px=spacing_px)
+
     @property
     def flagged(self) -> tuple[PairQuality, ...]:
         """The pairs to look at."""
         return tuple(pair for pair in self.pairs if pair.flagged)
+
+
+def read_map(volume: Path, report: AlignmentReport, z: int) -> CoordinateMap:
+    """The map of a section, output px → section px, affine or elastic. DamagedError if its field is not whole."""
+    affine = Affine(report.sections[z].affine)
+    return affine if report.spacing_px is None else read_elastic(volume, z, affine, report.spacing_px)
 
 
 def read_alignment(volume: Path) -> AlignmentReport:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from emkit.align.correlation import Pixels, correlate, find_peaks, normalise, shrink, taper
-from emkit.align.pairs import FAN, coarse_scale, match_pair
+from emkit.align.pairs import FAN, Match, coarse_scale, match_pair
 from emkit.align.quality import Sections
 from emkit.transforms import Affine
 
 SAME_BAND = (0.16, 0.30)  # cycles a px
+COARSE_BAND = (0.01, 0.08)  # cycles a px: what neighbours share
 SAME_PX, SAME_ACROSS = 128, 5
 
 
@@ -25,7 +26,8 @@ SAME_PX, SAME_ACROSS = 128, 5
 class Resemblance:
     """What two sections share: SNRs, residual and inliers as of `Match`.
 
-    ``same`` is the correlation of what is too fine for neighbours to share: near 0 for these, towards 1 for a repeat.
+    ``same`` is the correlation of what is too fine for neighbours to share: near 0 for these, towards 1 for a repeat. ``ncc`` is
+    that of coarse structure, ``peak`` the height of the match signal of all patches together, in standard deviations of it.
     """
 
     snr: float
@@ -33,34 +35,49 @@ class Resemblance:
     residual_px: float
     inliers: float
     same: float
+    ncc: float = 0.0
+    peak: float = 0.0
 
 
 def compare_sections(fixed: NDArray[np.generic], moving: NDArray[np.generic]) -> Resemblance:
     """What two sections (y, x) share, wherever they lie on each other."""
-    match = match_pair(fixed, moving)
-    same = 0.0 if match.failure else measure_same(fixed, moving, match.affine)
-    return Resemblance(match.snr, match.whole_snr, match.residual_px, match.inliers, same)
+    return resemblance(match_pair(fixed, moving), fixed, moving)
 
 
-def measure_same(fixed: NDArray[np.generic], moving: NDArray[np.generic], affine: Affine) -> float:
-    """Correlation, within `SAME_BAND`, of patches that lie on each other by ``affine`` (fixed px → moving px); their median."""
+def resemblance(match: Match, fixed: NDArray[np.generic], moving: NDArray[np.generic]) -> Resemblance:
+    """The same of two sections that were matched."""
+    shared = (0.0, 0.0, 0.0) if match.failure else measure_shared(fixed, moving, match.affine)
+    return Resemblance(match.snr, match.whole_snr, match.residual_px, match.inliers, *shared)
+
+
+def measure_shared(fixed: NDArray[np.generic], moving: NDArray[np.generic], affine: Affine) -> tuple[float, float, float]:
+    """``same``, ``ncc`` and ``peak`` of patches that lie on each other by ``affine`` (fixed px → moving px)."""
     side = min(SAME_PX, *fixed.shape)
     window = taper((side, side), 0.5)
-    waves = np.hypot(fft.fftfreq(side)[:, None], fft.rfftfreq(side))
-    kept = (waves >= SAME_BAND[0]) & (waves < SAME_BAND[1])
-    found = []
+    still, other = [], []
     for y in np.linspace(0, fixed.shape[0] - side, SAME_ACROSS).astype(int).tolist():
         for x in np.linspace(0, fixed.shape[1] - side, SAME_ACROSS).astype(int).tolist():
-            still = fixed[y : y + side, x : x + side].astype(np.float32)
+            still.append(fixed[y : y + side, x : x + side].astype(np.float32))
             low = np.floor(affine.apply([[y, x], [y + side, x + side]]).min(axis=0)).astype(int) - side // 2
             low = np.clip(low, 0, np.maximum(np.array(moving.shape) - 2 * side, 0))
             part = moving[low[0] : low[0] + 2 * side, low[1] : low[1] + 2 * side].astype(np.float32)
             start = affine.apply((y, x)) - low
-            cut = ndimage.affine_transform(part, affine.linear, start, output_shape=(side, side), order=1, mode="nearest")
-            first, second = (fft.rfft2((patch - patch.mean()) * window)[kept] for patch in (still, cut))
-            power = float(np.sqrt((np.abs(first) ** 2).sum() * (np.abs(second) ** 2).sum()))
-            found.append(float((first.conj() * second).real.sum()) / power if power > 0 else 0.0)
-    return float(np.median(found))
+            other.append(ndimage.affine_transform(part, affine.linear, start, output_shape=(side, side), order=1, mode="nearest"))
+    first, second = (np.stack(patches) for patches in (still, other))
+    first, second = ((patches - patches.mean(axis=(1, 2), keepdims=True)) * window for patches in (first, second))
+    signal = correlate(first, second).mean(axis=0)
+    spread = float(signal.std())
+    waves = np.hypot(fft.fftfreq(side)[:, None], fft.rfftfreq(side))
+    first, second = fft.rfft2(first), fft.rfft2(second)
+    same, ncc = (_correlation(first, second, (waves >= low) & (waves < high)) for low, high in (SAME_BAND, COARSE_BAND))
+    return same, ncc, float(signal.max() - signal.mean()) / spread if spread > 0 else 0.0
+
+
+def _correlation(first: NDArray[np.complexfloating], second: NDArray[np.complexfloating], kept: NDArray[np.bool_]) -> float:
+    """Of the waves that are kept of each of k patches (k, y, x): the median."""
+    a, b = first[:, kept], second[:, kept]
+    power = np.sqrt((np.abs(a) ** 2).sum(axis=1) * (np.abs(b) ** 2).sum(axis=1))
+    return float(np.median((a.conj() * b).real.sum(axis=1) / np.maximum(power, 1e-12)))
 
 
 def find_place(sections: Sections, z: int) -> tuple[int, float]:

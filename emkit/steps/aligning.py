@@ -1,6 +1,6 @@
 """Sections to an aligned volume: match neighbours, go around failed pairs, place, render. Axis order is (z, y, x)."""
 
-from collections.abc import Iterable
+import shutil
 from dataclasses import replace
 from itertools import pairwise
 from math import prod
@@ -11,7 +11,10 @@ import numpy as np
 from annotated_types import Ge, Gt
 
 from emkit import align
+from emkit.align.fields import read_elastic
 from emkit.align.placement import around_all, rejoined
+from emkit.align.refining import SPACING_PX
+from emkit.align.remedies import Remedies
 from emkit.align.report import FILE_NAME
 from emkit.align.stacking import ROUNDS, solve_affines, trusted_pairs
 from emkit.align.windows import WINDOW_PX, PairSums, sums_of_pair
@@ -27,12 +30,16 @@ from emkit.io.omezarr import (
     write_block,
 )
 from emkit.io.sections import open_stack, read_section
+from emkit.io.spool import SPOOL, Spool, decode_section
 from emkit.model import SizeNm, Stack
 from emkit.params import Positive, Reads, Unit, Writes
 from emkit.provenance import Written, files_of
 from emkit.run.plan import Load, Plan
 from emkit.run.stage import stage
 from emkit.run.step import Body, step
+from emkit.steps.bending import WORK, Bending, bend_sections, planned
+from emkit.steps.judging import judge_stack
+from emkit.steps.matching import Pairing
 from emkit.transforms import Affine
 
 
@@ -45,15 +52,17 @@ def align_sections(
     max_shift_px: Annotated[int, Unit("px"), Gt(0)] = 200,
     snr_threshold: Annotated[float, Ge(0)] | None = None,
     exclude: tuple[Annotated[int, Ge(0)], ...] = (),
+    remedies: tuple[str, ...] = (),
+    model: Literal["affine", "elastic"] = "affine",
     canvas: Literal["source", "all"] = "source",
     allow_gaps: bool = False,
 ) -> Body[align.AlignmentReport]:
-    """Align serial sections by one affine each and write them as a volume.
+    """Align serial sections, by an affine each or elastically, and write them as a volume.
 
     Neighbours are matched by whitened correlation of patches with a robust affine fit and composed to a common space, where all
-    sections are refined at once by what near ones share; they are rendered once, by cubic splines. A pair whose signal to noise
-    ratio (SNR) is low is flagged, and matched around where possible. Every section is in the volume: one that is excluded, or
-    that nothing matches, lies where its neighbours say. The volume holds the report as alignment.json.
+    sections are refined at once by what near ones share, and may then bend; they are rendered once, by cubic splines. A pair whose
+    signal to noise ratio (SNR) is low is flagged, and matched around where possible. Every section is in the volume: one that is
+    excluded, or that nothing matches, lies where its neighbours say. The volume holds the report as alignment.json.
 
     Parameters
     ----------
@@ -69,8 +78,13 @@ def align_sections(
         Pairs below are flagged and not relied on; left out, it is calibrated for the size of the sections.
     exclude
         Sections, counted from 0, that are not to be matched.
+    remedies
+        What is to be done otherwise with single sections, such as 7:window=64, 7:whitening=0.35, 7:clobber=3, 7:search=900,
+        7:flip, 7:swap=8 or 6-7:points=Y/X@Y/X+Y/X@Y/X+Y/X@Y/X.
+    model
+        Affine: each section is shifted, turned, scaled and sheared as a whole. Elastic: it then bends, smoothly.
     canvas
-        The volume's y and x: as large as a section, or so that all of every section is in it.
+        The volume's y and x: as large as a section, or so that all of every section is in it, but for what it bends by.
     allow_gaps
         Go on although section numbers are missing.
     """
@@ -78,51 +92,59 @@ def align_sections(
     count = len(stack.files)
     if wrong := [z for z in exclude if z >= count]:
         raise ParameterError(f"exclude: found section {wrong[0]}, but {source} holds sections 0 to {count - 1}.")
-    threshold = align.calibrated_threshold(stack.shape) if snr_threshold is None else snr_threshold
-    yield _plan(stack, voxel_size_nm)
+    asked = Remedies.of(remedies, count)
+    yield _plan(stack, voxel_size_nm, model)
 
-    used = [z for z in range(count) if z not in exclude]
-    depths = align.section_depths([file.number for file in stack.files], stack.gaps)
+    depths = tuple(align.section_depths([file.number for file in stack.files], stack.gaps))
+    numbers = asked.order  # of the files, by their place in the stack
+    stack = replace(stack, files=tuple(stack.files[number] for number in numbers))
+    used = [z for z in range(count) if numbers[z] not in exclude]
 
-    def tasks(pairs: Iterable[tuple[int, int]]) -> dict[str, tuple[Stack, int, int, int, float, int]]:
-        return {f"{i}-{j}": (stack, i, j, depths[j] - depths[i], threshold, max_shift_px) for i, j in pairs}
-
-    found = yield from stage("match", match_sections, tasks(pairwise(used)), "pairs")
-    around = align.bridges([(pair.fixed, pair.moving) for pair in found.values() if pair.flagged], used)
-    more = yield from stage("bridge", match_sections, tasks(around), "pairs")
-    pairs = tuple(sorted((*found.values(), *more.values()), key=lambda pair: (pair.fixed, pair.moving)))
+    pairing = Pairing(stack, asked, depths, max_shift_px, snr_threshold)
+    near = yield from pairing.matched("match", {*pairwise(used), *pairwise(range(count))})  # the excluded are judged too
+    found = [pairing.judged(pair, near[pair].match) for pair in pairwise(used)]
+    around = align.bridges([(pair.fixed, pair.moving) for pair in found if pair.flagged], used)
+    far = yield from pairing.matched("bridge", around)
+    more = [pairing.judged(pair, far[pair].match) for pair in around]
+    pairs = tuple(sorted((*found, *more), key=lambda pair: (pair.fixed, pair.moving)))
+    verdicts = yield from judge_stack(stack, numbers, [near[pair].shared for pair in pairwise(range(count))])
     placed = align.place_sections(count, align.links(pairs), stack.shape)
     linked = [z for z in used if placed.linked[z]]
-    compared = trusted_pairs(linked, align.links(pairs), [(pair.fixed, pair.moving) for pair in pairs if pair.flagged])
+    trusted = trusted_pairs(linked, align.links(pairs), [(pair.fixed, pair.moving) for pair in pairs if pair.flagged])
     for again in range(1, ROUNDS + 1):
         affines = placed.affines
-        asked = {f"{i}-{j}": (stack, i, j, (affines[i], affines[j]), placed.shape) for i, j in compared}
-        said = yield from stage(f"refine {again}", compare_sections, asked, "pairs")
-        sums = {pair: said["{}-{}".format(*pair)] for pair in compared}
+        refining = {f"{i}-{j}": (stack, i, j, (affines[i], affines[j]), placed.shape) for i, j in trusted}
+        said = yield from stage(f"refine {again}", compare_sections, refining, "pairs")
+        sums = {pair: said["{}-{}".format(*pair)] for pair in trusted}
         steps = solve_affines(count, {pair: one.equations for pair, one in sums.items()}, placed.shape)
         better = [affine.compose(step) for affine, step in zip(affines, steps, strict=True)]
         placed = replace(placed, affines=rejoined(better, linked) if linked else affines)
     if canvas == "all":
         placed = around_all(placed, stack.shape)
 
+    sections = Spool(stack, out / SPOOL)
+    yield from stage("decode", decode_section, {str(z): (sections, z) for z in range(count)}, "sections")
+    if model == "elastic":
+        yield from bend_sections(Bending(sections, tuple(linked), tuple(trusted), placed.shape, out), placed.affines)
     create_volume(out, shape=(count, *placed.shape), dtype=stack.dtype, voxel_size_nm=voxel_size_nm)
-    blocks = {str(block): (stack, placed.affines, out, block) for block in shard_grid(out)}
+    blocks = {str(block): (sections, placed.affines, model, out, block) for block in shard_grid(out)}
     made = files_of((yield from stage("render", render_block, blocks, "blocks")))
     for level in levels_to_build(out):
         coarser = {str(block): (out, level, block, finer) for block, finer in blocks_to_build(out, level, made)}
         made = files_of((yield from stage(f"level {level}", build_block, coarser, "blocks")))
 
     names = [file.path.name for file in stack.files]
-    report = align.AlignmentReport.of(voxel_size_nm, threshold, align.patch_window(stack.shape), names, exclude, placed, pairs)
+    threshold = align.calibrated_threshold(stack.shape) if snr_threshold is None else snr_threshold
+    excluded = set(range(count)).difference(used)
+    report = align.AlignmentReport.of(
+        voxel_size_nm, threshold, align.patch_window(stack.shape), names, excluded, placed, pairs, verdicts, numbers
+    )
+    if model == "elastic":
+        report = report.bent(SPACING_PX)
     (out / FILE_NAME).write_text(report.as_json())
+    for work in (SPOOL, WORK):
+        shutil.rmtree(out / work, ignore_errors=True)
     return report
-
-
-def match_sections(stack: Stack, i: int, j: int, distance: int, threshold: float, max_shift_px: int) -> align.PairQuality:
-    """One task: match two sections of the stack."""
-    reach = max_shift_px * distance
-    match = align.match_pair(read_section(stack, i), read_section(stack, j), reach)
-    return align.judge_match(match, i, j, shape=stack.shape, threshold=threshold, max_shift_px=reach, distance=distance)
 
 
 def compare_sections(stack: Stack, i: int, j: int, affines: tuple[Affine, Affine], shape: tuple[int, int]) -> PairSums:
@@ -130,16 +152,17 @@ def compare_sections(stack: Stack, i: int, j: int, affines: tuple[Affine, Affine
     return sums_of_pair(read_section(stack, i), read_section(stack, j), affines, shape)
 
 
-def render_block(stack: Stack, affines: tuple[Affine, ...], out: Path, block: Block) -> Written:
+def render_block(sections: Spool, affines: tuple[Affine, ...], model: str, out: Path, block: Block) -> Written:
     """One task: the pixels of one block, section by section."""
-    pixels = np.empty(block.shape, stack.dtype)
+    pixels = np.empty(block.shape, sections.dtype)
     start, shape = (block.y[0], block.x[0]), block.shape[1:]
     for k, z in enumerate(range(*block.z)):
-        pixels[k] = align.render_window(read_section(stack, z), affines[z], start, shape)
+        mapping = affines[z] if model == "affine" else read_elastic(out, z, affines[z], SPACING_PX)
+        pixels[k] = align.render_window(sections.section(z), mapping, start, shape)
     return write_block(out, block, pixels)
 
 
-def _plan(stack: Stack, voxel_size_nm: SizeNm) -> Plan:
+def _plan(stack: Stack, voxel_size_nm: SizeNm, model: str) -> Plan:
     """A worker holds two sections and their normalised copies, or windows of them, or one block and the section it shows;
     measured."""
     pixels, count, itemsize = prod(stack.shape), len(stack.files), np.dtype(stack.dtype).itemsize
@@ -149,4 +172,6 @@ def _plan(stack: Stack, voxel_size_nm: SizeNm) -> Plan:
     render = Load(prod(finest.shards), memory_to_write(block) + itemsize * pixels, block / itemsize * 1e-7)
     window = min(pixels, WINDOW_PX**2)
     refine = Load(ROUNDS * 2 * count, 12_000_000 + 2 * itemsize * pixels + 120 * window, 0.05 + 2e-7 * pixels)
-    return Plan(60_000_000, int(count * pixels * itemsize * 1.4), stages=(match, refine, render))
+    bending, kept = planned(stack.shape, count, itemsize) if model == "elastic" else ((), 0)
+    disk = int(count * pixels * itemsize * (2.4 if Spool(stack, Path()).needs_room() else 1.4)) + kept
+    return Plan(60_000_000, disk, stages=(match, refine, *bending, render))

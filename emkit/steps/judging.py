@@ -1,0 +1,55 @@
+"""A folder of raw sections, judged: which are bad, how bad, and what is wrong with each. Images are (y, x)."""
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from emkit.align.defects import SectionVerdict, Verdict
+from emkit.align.picture import Picture, measure_picture
+from emkit.align.resemblance import Resemblance, compare_sections, find_place
+from emkit.io.sections import read_section
+from emkit.model import Stack
+from emkit.run.stage import Stage, stage
+
+
+def judge_stack(
+    stack: Stack, numbers: Sequence[int], near: Sequence[Resemblance], unaffected_by: tuple[str, ...] = ()
+) -> Generator[Stage[Any], Any, tuple[SectionVerdict, ...]]:
+    """In a step: what is wrong with each section. ``near[z]`` compares sections z and z + 1, ``numbers`` are those of the files."""
+    count = len(stack.files)
+    looked = yield from stage("look", look_at_section, {str(numbers[z]): (stack, z) for z in range(count)}, "sections")
+    verdict = Verdict(list(looked.values()), near)
+    skipped = {f"{numbers[i]}-{numbers[i + 2]}": (stack, i, i + 2) for i in verdict.skips()}
+    compared = yield from stage("compare", compare_two, skipped, "pairs")
+    places = yield from stage("search", search_section, {str(z): (stack, z) for z in verdict.searched()}, "sections")
+    skips = dict(zip(verdict.skips(), compared.values(), strict=True))
+    return verdict.sections(skips, {int(z): place for z, place in places.items()})
+
+
+class ReadStack(Sequence[NDArray[Any]]):
+    """The sections of a stack by number, each read when it is asked for."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+
+    def __len__(self) -> int:
+        return len(self.stack.files)
+
+    def __getitem__(self, z: Any, /) -> Any:
+        return read_section(self.stack, z)
+
+
+def look_at_section(stack: Stack, z: int) -> Picture:
+    """One task: what a section shows by itself."""
+    return measure_picture(read_section(stack, z))
+
+
+def compare_two(stack: Stack, i: int, j: int) -> Resemblance:
+    """One task: what two sections share."""
+    return compare_sections(read_section(stack, i), read_section(stack, j))
+
+
+def search_section(stack: Stack, z: int) -> tuple[int, float]:
+    """One task: where else in the stack a section belongs."""
+    return find_place(ReadStack(stack), z)

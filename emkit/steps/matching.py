@@ -1,0 +1,85 @@
+"""Pairs of a stack, matched as tasks and judged: each as all are, or as a person asked for its sections. Images are (y, x)."""
+
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from emkit import align
+from emkit.align.options import MatchOptions
+from emkit.align.remedies import Remedies
+from emkit.align.resemblance import Resemblance, resemblance
+from emkit.io.sections import read_section
+from emkit.model import Stack
+from emkit.run.stage import Stage, stage
+from emkit.transforms import Affine
+
+Pair = tuple[int, int]  # places in the stack
+Task = tuple[Stack, int, int, float, MatchOptions, tuple[bool, bool]]
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A pair as the alignment sees it, and as the judge of sections does."""
+
+    match: align.Match
+    shared: Resemblance
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """How the pairs of a stack are matched and judged. The stack is in the order that remedies ask for, which count by files.
+
+    ``depths`` are those of the places in the stack; a threshold of None is calibrated for the window of each pair.
+    """
+
+    stack: Stack
+    asked: Remedies
+    depths: tuple[int, ...]
+    max_shift_px: float
+    snr_threshold: float | None
+
+    def distance(self, i: int, j: int) -> int:
+        return self.depths[j] - self.depths[i]
+
+    def reach(self, i: int, j: int) -> float:
+        return self._options(i, j).max_shift_px or self.max_shift_px * self.distance(i, j)
+
+    def matched(self, name: str, pairs: Iterable[Pair]) -> Generator[Stage[Any], Any, dict[Pair, Matched]]:
+        """In a step: the matches of these pairs. What a task gives does not depend on where its sections stand."""
+        pairs = sorted(pairs)
+        tasks = {self._key(i, j): self._task(i, j) for i, j in pairs}
+        found = yield from stage(name, match_sections, tasks, "pairs")
+        return {(i, j): found[self._key(i, j)] for i, j in pairs}
+
+    def judged(self, pair: Pair, match: align.Match) -> align.PairQuality:
+        threshold = align.threshold_of(match) if self.snr_threshold is None else self.snr_threshold
+        shape, reach, distance = self.stack.shape, self.reach(*pair), self.distance(*pair)
+        return align.judge_match(match, *pair, shape=shape, threshold=threshold, max_shift_px=reach, distance=distance)
+
+    def _options(self, i: int, j: int) -> MatchOptions:
+        return self.asked.of_pair(self.asked.order[i], self.asked.order[j])
+
+    def _key(self, i: int, j: int) -> str:
+        """Equal for what is compared alike, so that it tells what need not be compared again."""
+        numbers, apart = self.asked.order, self.distance(i, j)
+        words = [f"{numbers[i]}-{numbers[j]}", f"over {apart}" * (apart > 1), self.asked.words_of_pair(numbers[i], numbers[j])]
+        return " ".join(filter(None, words))
+
+    def _task(self, i: int, j: int) -> Task:
+        flipped = (self.asked.order[i] in self.asked.flipped, self.asked.order[j] in self.asked.flipped)
+        return self.stack, i, j, self.reach(i, j), self._options(i, j), flipped
+
+
+def match_sections(stack: Stack, i: int, j: int, max_shift_px: float, options: MatchOptions, flipped: tuple[bool, bool]) -> Matched:
+    """One task: match two sections of the stack; ``flipped`` says of each whether it was imaged face down."""
+    flip = Affine.of(np.diag([1.0, -1.0]), (0, stack.shape[1] - 1))
+    fixed, moving = (read_section(stack, z)[:, :: -1 if over else 1] for z, over in zip((i, j), flipped, strict=True))
+    match = align.match_pair(fixed, moving, max_shift_px, options)
+    shared = resemblance(match, fixed, moving)
+    if flipped[1]:
+        match = replace(match, affine=flip.compose(match.affine))
+    if flipped[0]:
+        match = replace(match, affine=match.affine.compose(flip))
+    return Matched(match, shared)
