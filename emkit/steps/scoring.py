@@ -8,7 +8,7 @@ from typing import Annotated
 
 import numpy as np
 
-from emkit.align import read_alignment
+from emkit.align import read_alignment, read_map
 from emkit.errors import PathError
 from emkit.io.omezarr import read_levels
 from emkit.params import Reads, Writes
@@ -67,9 +67,11 @@ def measure_error(
     _, height, width = read_levels(volume)[0].shape
     points = np.stack(np.meshgrid(np.linspace(0, height - 1, GRID), np.linspace(0, width - 1, GRID)), axis=-1).reshape(-1, 2)
     placed: list[tuple[int, str, Floats]] = []
-    for section in read_alignment(volume).sections:
+    report = read_alignment(volume)
+    for section in report.sections:
         if section.file in true:  # output px to section px, and back to the specimen
-            placed.append((section.z, section.file, true[section.file].invert().compose(Affine(section.affine)).apply(points)))
+            shown = read_map(volume, report, section.z).apply(points)
+            placed.append((section.z, section.file, true[section.file].invert().apply(shown)))
     if not placed:
         raise PathError(f"truth: {truth} tells of none of the sections of {volume}; needed: those that it was made from.")
     errors = tuple(
