@@ -27,6 +27,7 @@ STEPS = {  # name: module of this package
     "measure_series": "measuring_series",
     "make_scan_phantom": "simulating_scans",
     "make_phase_phantom": "simulating_phases",
+    "train_membranes": "training",
 }
 
 

@@ -1,0 +1,41 @@
+"""How good a network is on what was left out of its training. Axis order is (z, y, x)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from emkit.measure.membranes import THRESHOLDS, PixelCounts, line_scores
+from emkit.measure.partitions import mean_scores
+from emkit.membrane.sampling import Field, Floats
+
+QUICK = (0.03, 0.08, 0.2, 0.4)  # thresholds of V-Rand while training goes on
+LEAST_SECTIONS = 5  # of which one can be left out
+
+
+def split(fields: Sequence[Field], dim: int, stride: tuple[int, int, int]) -> tuple[list[Field], Field]:
+    """What to learn from, and a twentieth to validate on: sections, where there are some, else the last rows of each.
+
+    It is taken from the end of the last piece. DataError is not raised here: what remains may be too small for a patch.
+    """
+    *others, last = fields
+    depth, height = last.known.shape[:2]
+    least = stride[0] if dim == 3 else 1
+    if depth >= max(LEAST_SECTIONS, 8 * least):
+        cut = depth - max(least, depth // 20 // least * least)
+        return [*others, last.part(slice(0, cut))], last.part(slice(cut, depth))
+    rows = max(stride[1], height // 8 // stride[1] * stride[1])
+    return [*others, last.part(slice(None), slice(0, height - rows))], last.part(slice(None), slice(height - rows, height))
+
+
+def scores(field: Field, found: Floats, dim: int, *, quick: bool) -> dict[str, float]:
+    """IoU and F1 of the first target, cut at the best threshold, and V-Rand and V-Info of sections if it is membrane (2D)."""
+    probability, true = found[0], field.maps[0] > 0.5
+    counts = [PixelCounts.of(probability[field.known], true[field.known], threshold) for threshold in THRESHOLDS]
+    best = max(counts, key=lambda one: one.iou)
+    told = {"iou": best.iou, "f1": best.f1}
+    if dim == 2 and field.known.all():
+        chosen = QUICK if quick else THRESHOLDS
+        sections = [line_scores(p, ids.astype(np.int64), chosen) for p, ids in zip(probability, field.ids, strict=True)]
+        by_threshold = [mean_scores(found) for found in zip(*sections, strict=True)]
+        told |= {name: max(one[name] for one in by_threshold if name in one) for name in ("v_rand", "v_info")}
+    return told
