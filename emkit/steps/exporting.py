@@ -6,7 +6,7 @@ from typing import Annotated
 
 from emkit import align
 from emkit.errors import ParameterError
-from emkit.io.alignments.formats import Program, by_name, write_placed
+from emkit.io.alignments.formats import PROJECTS, Program, by_name, write_placed
 from emkit.io.alignments.placed import PlacedSection, PlacedStack
 from emkit.io.sections import open_stack
 from emkit.params import Reads, Writes
@@ -38,6 +38,7 @@ def export_alignment(
     out: Annotated[Path, Writes("table")],
     to: Program = "by-name",
     project: Annotated[Path, Reads("table")] | None = None,
+    alignment: str = "emkit",
 ) -> Body[ExportReport]:
     """Write where the sections of an aligned volume lie as another program reads it.
 
@@ -52,20 +53,25 @@ def export_alignment(
     out
         The file for the other program.
     to
-        Which program. By its name, NAME.swiftir and NAME.align are for AlignEM-SWiFT.
+        Which program. By its name, NAME.swiftir and NAME.align are for AlignEM-SWiFT, NAME.jser is for PyReconstruct, and NAME.txt
+        holds a line n a b tx c d ty for each section, px, as PyReconstruct imports it.
     project
         A project of that program with the same sections, to which the alignment is added.
+    alignment
+        Of PyReconstruct: the name of the alignment there.
     """
     report, stack = align.read_alignment(volume), open_stack(source, allow_gaps=True)
     program = by_name(out, to, "out")
     names = {file.path.name for file in stack.files}
     if lacking := [section.file for section in report.sections if section.file not in names]:
         raise ParameterError(f"source: {volume} shows {lacking[0]}, which {source} does not hold. Give the folder it was made of.")
+    if project and program not in PROJECTS:
+        raise ParameterError(f"project: found {project}, but a file for {program} holds an alignment alone. Leave it out.")
     placed = placed_stack(report, stack.shape)
     notes = remarks(program, placed)
     size = 5_000 * len(report.sections) + (project.stat().st_size if project else 0)
     yield Plan(20_000_000, 2 * size, 0.2, stages=(Load(1, 20_000_000 + 12 * size, 0.2 + size * 1e-7),))
-    yield from stage("write", write_file, {"all": (out, program, placed, source.absolute(), project)}, "files")
+    yield from stage("write", write_file, {"all": (out, program, placed, source.absolute(), alignment, project)}, "files")
     return ExportReport(program, len(report.sections), sum(section.excluded for section in report.sections), notes)
 
 
@@ -100,7 +106,7 @@ def remarks(program: str, stack: PlacedStack) -> tuple[str, ...]:
     return ()
 
 
-def write_file(out: Path, program: str, stack: PlacedStack, images: Path, project: Path | None) -> int:
+def write_file(out: Path, program: str, stack: PlacedStack, images: Path, alignment: str, project: Path | None) -> int:
     """One task: the file, and how many bytes it has."""
-    write_placed(out, program, stack, images, project)
+    write_placed(out, program, stack, images, alignment, project)
     return out.stat().st_size

@@ -36,12 +36,13 @@ from emkit.transforms import Affine
 
 @step
 def import_alignment(
-    alignment: Annotated[Path, Reads("table")],
+    project: Annotated[Path, Reads("table")],
     source: Annotated[Path, Reads("image folder")],
     *,
     out: Annotated[Path, Writes("volume")],
     voxel_size_nm: Annotated[tuple[Positive, Positive, Positive], Unit("nm")] | None = None,
     made_by: Program = "by-name",
+    alignment: str | None = None,
     level: Annotated[int, Ge(1)] | None = None,
     canvas: Literal["source", "all"] = "source",
 ) -> Body[align.AlignmentReport]:
@@ -52,8 +53,8 @@ def import_alignment(
 
     Parameters
     ----------
-    alignment
-        The file of the other program.
+    project
+        The file of the other program: a project, or a list of transforms.
     source
         Folder of the sections, TIFF or PNG, in full size.
     out
@@ -61,24 +62,27 @@ def import_alignment(
     voxel_size_nm
         Section thickness, pixel height, pixel width; left out, as the file tells it.
     made_by
-        Which program. By its name, NAME.swiftir and NAME.align are of AlignEM-SWiFT.
+        Which program. By its name, NAME.swiftir and NAME.align are of AlignEM-SWiFT, NAME.jser is of PyReconstruct, and NAME.txt
+        holds a line n a b tx c d ty for each section, px, as PyReconstruct imports it.
+    alignment
+        Of PyReconstruct: the name of the alignment; left out, the one that is open.
     level
         Of AlignEM-SWiFT: take the alignment of images shrunk so many times; left out, of the finest that is aligned.
     canvas
         The volume's y and x: as large as a section, or so that all of every section is in it.
     """
     stack = open_stack(source, allow_gaps=True)
-    placed = read_placed(alignment, by_name(alignment, made_by, "alignment"), level)
-    stack = in_order(alignment, placed, stack)
+    placed = read_placed(project, by_name(project, made_by, "project"), stack.shape, level, alignment)
+    stack = in_order(project, placed, stack)
     names = [file.path.name for file in stack.files]
     if odd := [section for section in placed.sections if section.shape not in (None, stack.shape)]:
         raise ParameterError(
-            f"source: its sections have {stack.shape} px (y, x), but {alignment} tells {odd[0].shape} of {odd[0].file}. "
+            f"source: its sections have {stack.shape} px (y, x), but {project} tells {odd[0].shape} of {odd[0].file}. "
             "Give the sections in the size that was aligned."
         )
     size_nm = voxel_size_nm or placed.voxel_size_nm
     if size_nm is None:
-        raise ParameterError(f"voxel_size_nm is missing: {alignment} does not tell it. Give z, y, x in nm.")
+        raise ParameterError(f"voxel_size_nm is missing: {project} does not tell it. Give z, y, x in nm.")
     yield _plan(stack, size_nm)
 
     shown = Placement(tuple(section.affine for section in placed.sections), (True,) * len(names), stack.shape)
@@ -97,13 +101,13 @@ def import_alignment(
     return report
 
 
-def in_order(alignment: Path, placed: PlacedStack, stack: Stack) -> Stack:
+def in_order(project: Path, placed: PlacedStack, stack: Stack) -> Stack:
     """The images as the alignment names them, or as they follow where it names none. DataError if they are not the same."""
     by_stem = {file.path.stem: file for file in stack.files}
     told = [PurePath(section.file).stem for section in placed.sections]
     if any(told) and set(told) == by_stem.keys():
         return replace(stack, files=tuple(by_stem[stem] for stem in told))
-    match_names(alignment, [section.file for section in placed.sections], [file.path.name for file in stack.files])
+    match_names(project, [section.file for section in placed.sections], [file.path.name for file in stack.files])
     return stack
 
 

@@ -1,6 +1,7 @@
 """Alignments of other programs: what is written comes back to 1e-9 px, and every convention is shown by points."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ from hypothesis import strategies as st
 
 from emkit.errors import DataError, ParameterError
 from emkit.io.alignments.alignem import read_alignem, write_alignem
+from emkit.io.alignments.field import to_six
 from emkit.io.alignments.placed import PlacedSection, PlacedStack, between_centres, between_edges, of_xy_rows, xy_rows
+from emkit.io.alignments.pyreconstruct import read_jser, write_jser
+from emkit.io.alignments.transform_list import read_list, write_list
 from emkit.transforms import Affine
 
 SHAPE = (300, 500)  # (y, x): a program that takes it for (x, y) errs by 200 px
@@ -163,3 +167,120 @@ def test_what_is_no_project_of_alignem(text: str, message: str, tmp_path: Path) 
 def test_a_project_of_other_sections_is_refused(project: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds 2 sections, the alignment 1"):
         write_alignem(tmp_path / "o", stack_of([(Affine(), False, [])]), Path("/i"), project)
+
+
+@given(sections, st.floats(0.001, 0.02))
+def test_pyreconstruct_and_lists_keep_affines(tmp_path_factory: pytest.TempPathFactory, drawn: Drawn, mag: float) -> None:
+    planted, folder = stack_of(drawn), tmp_path_factory.mktemp("field")
+    planted = replace(planted, voxel_size_nm=(50.0, mag * 1000, mag * 1000))
+    write_jser(folder / "p.jser", planted, Path("/images"), "emkit")
+    found = read_jser(folder / "p.jser", SHAPE)
+    assert apart(found, planted) < EXACT_PX
+    assert found.voxel_size_nm == pytest.approx(planted.voxel_size_nm)
+    assert [section.file for section in found.sections] == [section.file for section in planted.sections]
+    write_list(folder / "p.txt", planted)
+    assert apart(read_list(folder / "p.txt", SHAPE), planted) < EXACT_PX
+
+
+@given(affines, st.tuples(st.floats(0, 299), st.floats(0, 499)))
+def test_the_field_of_pyreconstruct_by_points(affine: Affine, shown: tuple[float, float]) -> None:
+    """A pixel and where the common space shows it are one point of its field: µm, x first, y up from the lower left corner."""
+    height, mag = SHAPE[0], 0.004
+    a, b, tx, c, d, ty = to_six(affine, height, height, mag, mag)
+
+    def point(y: float, x: float) -> tuple[float, float]:  # by hand: the middle of the last row lies half a px up
+        return (x + 0.5) * mag, (height - (y + 0.5)) * mag
+
+    y, x = affine(shown).tolist()
+    at_x, at_y = point(y, x)
+    assert (a * at_x + b * at_y + tx, c * at_x + d * at_y + ty) == pytest.approx(point(*shown), abs=1e-9 * mag * 1000)
+
+
+def as_pyreconstruct_imports(project: Path, scale: int) -> list[list[float]]:
+    """Px transforms of a project of AlignEM-SWiFT by the rule of PyReconstruct 1.20, in our words: the lower left corner (0, H) is
+    followed, signs are turned for y up, shifts are scaled to s1. It takes the sizes for (height, width)."""
+    found = []
+    for section in json.loads(project.read_text())["stack"]:
+        levels = section["levels"]
+        first, second = np.array(levels[f"s{scale}"]["alt_cafm"])[:2]
+        high, _ = levels[f"s{scale}"]["swim_settings"]["img_size"]
+        factor = levels["s1"]["swim_settings"]["img_size"][0] / high
+        shift_x, shift_y = first[1] * high + first[2], second[1] * high + second[2] - high
+        found.append([first[0], -first[1], shift_x * factor, -second[0], second[1], -shift_y * factor])
+    return found
+
+
+@pytest.mark.parametrize("shape", [(400, 400), SHAPE])
+def test_what_pyreconstruct_makes_of_a_project_of_alignem(shape: tuple[int, int], tmp_path: Path) -> None:
+    """Of square sections the same to half a px of turn; of others it errs by the turn of the difference of their sides."""
+    turned = Affine.rotation(3, (200, 200)).compose(Affine.translation(4, -8))
+    planted = PlacedStack((PlacedSection("a.tif", turned, shape),))
+    write_alignem(file := tmp_path / "p.swiftir", planted, Path("/images"))
+    (six,) = as_pyreconstruct_imports(file, 1)
+    off = float(np.abs(np.array(six) - to_six(turned, shape[0], shape[0]))[[2, 5]].max())
+    assert off < 0.06 if shape[0] == shape[1] else off > 10
+
+
+@pytest.fixture
+def real(data_dir: Path) -> Path:
+    return data_dir / "pyreconstruct/class_series.jser"
+
+
+def without_the_new(held: dict[str, Any], name: str) -> dict[str, Any]:
+    for section in held.values():
+        section.get("tforms", {}).pop(name, None)
+    return held
+
+
+def test_a_real_project_of_pyreconstruct_keeps_all_that_is_no_alignment(real: Path, tmp_path: Path) -> None:
+    """198 sections with their traces, in the form of 2022: NAME.number, as Python orders strings."""
+    before = read_jser(real, (400, 700))
+    assert len(before.sections) == 198 and before.voxel_size_nm == pytest.approx((50, 2.04844, 2.04844))
+    assert [section.file[:3] for section in before.sections[:12]] == [f"{z:03d}" for z in range(12)]
+    write_jser(out := tmp_path / "out.jser", before, Path("/images"), "emkit", real)
+    assert apart(read_jser(out, (400, 700), "emkit"), before) < EXACT_PX
+    held, made = json.loads(real.read_text()), json.loads(out.read_text())
+    assert made["ZGBJYStudentv2.ser"].pop("alignment") == "emkit" and held["ZGBJYStudentv2.ser"].pop("alignment") == "default"
+    assert list(made) == list(held)
+    assert without_the_new(made, "emkit") == held
+    with pytest.raises(ParameterError, match="has 'emkit' for .*nothing is overwritten"):
+        write_jser(tmp_path / "again.jser", before, Path("/images"), "emkit", out)
+    with pytest.raises(ParameterError, match="alignment: found 'other'; .* has LOCAL_d03, default, no-alignment"):
+        read_jser(real, (400, 700), "other")
+    assert all(np.allclose(s.affine(CORNERS), CORNERS) for s in read_jser(real, (400, 700), "no-alignment").sections)
+
+
+def test_sections_of_pyreconstruct_of_different_px_share_a_space(tmp_path: Path) -> None:
+    """The second was imaged at half the resolution: its px are twice as large, and it shows the same place."""
+    section = {"thickness": 0.05, "tforms": {"default": [1, 0, 0.4, 0, 1, -0.2]}}
+    sections = [None, {**section, "src": "a.tif", "mag": 0.004}, {**section, "src": "b.tif", "mag": 0.008, "calgrid": True}]
+    (file := tmp_path / "p.jser").write_text(json.dumps({"sections": sections, "series": {}}))
+    first, second = read_jser(file, (100, 100)).sections
+    low = np.array([99.5, -0.5])  # the corner that both fields begin at
+    assert np.allclose(second.affine([50, 70]) - low, (first.affine([50, 70]) - low) / 2, atol=EXACT_PX)
+    assert (first.excluded, second.excluded) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "held, message",
+    [
+        ({}, "needed: sections and a series"),
+        ({"sections": [None], "series": {}}, "needed: sections and a series"),
+        ({"sections": [{"src": "a", "mag": 0}], "series": {}}, "section 0, mag: Input should be greater than 0"),
+        ({"sections": [{"src": "a", "mag": 1, "tforms": {"default": [1]}}], "series": {}}, "section 0, tforms.default"),
+    ],
+)
+def test_what_is_no_project_of_pyreconstruct(held: dict[str, Any], message: str, tmp_path: Path) -> None:
+    (file := tmp_path / "p.jser").write_text(json.dumps(held))
+    with pytest.raises(DataError, match=message):
+        read_jser(file, SHAPE)
+
+
+@pytest.mark.parametrize("text", ["0 1 0 5 0 1", "0 1 0 0 0 1 0\n0 1 0 0 0 1 0", "a 1 0 0 0 1 0", "0 1 0 x 0 1 0"])
+def test_what_is_no_list_of_transforms(text: str, tmp_path: Path) -> None:
+    (file := tmp_path / "p.txt").write_text(text)
+    with pytest.raises(DataError, match=r"line [12]: found .*; needed: n a b tx c d ty"):
+        read_list(file, SHAPE)
+    file.write_text("\n")
+    with pytest.raises(DataError, match="holds no transforms"):
+        read_list(file, SHAPE)

@@ -36,6 +36,16 @@ def test_there_and_back_by_alignem(raw: Path, aligned: Path, tmp_path: Path) -> 
     assert np.array_equal(voxels(back), voxels(aligned))
 
 
+@pytest.mark.parametrize("name", ["p.jser", "p.txt"])
+def test_there_and_back_by_pyreconstruct(name: str, raw: Path, aligned: Path, tmp_path: Path) -> None:
+    emkit.export_alignment(aligned, raw, out=(file := tmp_path / name))
+    sizes = {"voxel_size_nm": VOXEL_NM} if name == "p.txt" else {}  # a list does not tell it
+    report = emkit.import_alignment(file, raw, out=tmp_path / "back.ome.zarr", **sizes)
+    assert report is not None and report.voxel_size_nm == pytest.approx(VOXEL_NM)
+    assert np.allclose([s.affine for s in report.sections], [s.affine for s in read_alignment(aligned).sections], atol=1e-9)
+    assert report.pairs == ()
+
+
 def test_what_does_not_fit_is_refused_before_work(raw: Path, aligned: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     emkit.make_phantom(out=other, sections=3, size_px=64)
@@ -46,3 +56,8 @@ def test_what_does_not_fit_is_refused_before_work(raw: Path, aligned: Path, tmp_
     emkit.export_alignment(aligned, raw, out=(file := tmp_path / "p.swiftir"))
     with pytest.raises(DataError, match="holds 4 sections, the alignment 3"):
         emkit.import_alignment(file, other, out=tmp_path / "b")
+    emkit.export_alignment(aligned, raw, out=(listed := tmp_path / "p.txt"))
+    with pytest.raises(ParameterError, match="voxel_size_nm is missing: .*p.txt does not tell it"):
+        emkit.import_alignment(listed, raw, out=tmp_path / "b")
+    with pytest.raises(ParameterError, match="project: found .*, but a file for transforms holds an alignment alone"):
+        emkit.export_alignment(aligned, raw, out=tmp_path / "q.txt", project=listed)

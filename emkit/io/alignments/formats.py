@@ -4,11 +4,14 @@ from pathlib import Path
 from typing import Literal
 
 from emkit.errors import ParameterError
-from emkit.io.alignments import alignem
+from emkit.io.alignments.alignem import read_alignem, write_alignem
 from emkit.io.alignments.placed import PlacedStack
+from emkit.io.alignments.pyreconstruct import read_jser, write_jser
+from emkit.io.alignments.transform_list import read_list, write_list
 
-Program = Literal["by-name", "AlignEM-SWiFT"]
-ENDINGS = {"AlignEM-SWiFT": (".swiftir", ".align", ".json")}
+Program = Literal["by-name", "AlignEM-SWiFT", "PyReconstruct", "transforms"]
+ENDINGS = {"AlignEM-SWiFT": (".swiftir", ".align", ".json"), "PyReconstruct": (".jser",), "transforms": (".txt",)}
+PROJECTS = ("AlignEM-SWiFT", "PyReconstruct")  # whose files hold more than an alignment
 
 
 def by_name(path: Path, program: Program, parameter: str) -> str:
@@ -24,11 +27,18 @@ def by_name(path: Path, program: Program, parameter: str) -> str:
     return found
 
 
-def read_placed(path: Path, program: str, level: int | None) -> PlacedStack:
-    """The alignment in a file of ``program``. DataError or ParameterError, with what does not fit."""
-    return alignem.read_alignem(path, level)
+def read_placed(path: Path, program: str, shape: tuple[int, int], level: int | None, alignment: str | None) -> PlacedStack:
+    """The alignment of sections of ``shape`` (y, x) in a file of ``program``. DataError or ParameterError if there is none."""
+    if program == "PyReconstruct":
+        return read_jser(path, shape, alignment)
+    return read_list(path, shape) if program == "transforms" else read_alignem(path, level)
 
 
-def write_placed(path: Path, program: str, stack: PlacedStack, images: Path, project: Path | None) -> None:
+def write_placed(path: Path, program: str, stack: PlacedStack, images: Path, alignment: str, project: Path | None) -> None:
     """The alignment as a file of ``program``, within a copy of ``project`` where one is given."""
-    alignem.write_alignem(path, stack, images, project)
+    if program == "PyReconstruct":
+        write_jser(path, stack, images, alignment, project)
+    elif program == "transforms":
+        write_list(path, stack)
+    else:
+        write_alignem(path, stack, images, project)
