@@ -137,7 +137,8 @@ def contour(truth: Truth, voxel_size_nm: Sizes, thickness_px: int) -> Any:
 
     edges = find_boundaries(truth.ids, mode="thick")
     wider = (thickness_px - 2) // 2
-    return ndimage.binary_dilation(edges, iterations=wider) if wider > 0 else edges
+    made: Mask = ndimage.binary_dilation(edges, iterations=wider) if wider > 0 else edges
+    return made
 
 
 def distance(truth: Truth, voxel_size_nm: Sizes, thickness_px: int) -> NDArray[Any]:

@@ -1,11 +1,11 @@
 """A compact 2D U-Net for sections: (N, inputs, y, x) to logits (N, outputs, y, x).
 
 The image is folded before the first convolution (`stem` by `stem` pixels become channels) and unfolded after the last, so that the
-convolutions at the finest level, which cost most, see a quarter of the places. Batch normalisation, because in inference it is a
-fixed affine map: blocks with a halo are then exactly the whole image, which instance or group normalisation would not allow.
+convolutions at the finest level, which cost most, see a quarter of the places. What comes from below is added to what was kept, not
+put beside it: that takes two thirds of the time. Batch normalisation, because in inference it is a fixed affine map: blocks with a
+halo are then exactly the whole image, which instance or group normalisation would not allow.
 """
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -34,7 +34,8 @@ class Network(nn.Module):
         self.stem, self.stride, self.halo = stem, (1, stride, stride), (0, halo, halo)
         before = [inputs * stem**2, *widths]
         self.down = nn.ModuleList(Block(before[level], widths[level]) for level in range(depth))
-        self.up = nn.ModuleList(Block(widths[level] + widths[level + 1], widths[level]) for level in range(depth - 1))
+        self.below = nn.ModuleList(nn.Conv2d(widths[level + 1], widths[level], 1, bias=False) for level in range(depth - 1))
+        self.up = nn.ModuleList(Block(widths[level], widths[level]) for level in range(depth - 1))
         self.out = nn.Conv2d(width, outputs * stem**2, 1)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -44,7 +45,6 @@ class Network(nn.Module):
             found = block(functional.max_pool2d(found, 2) if level else found)
             kept.append(found)
         found = kept.pop()
-        for block in reversed(self.up):
-            finer = functional.interpolate(found, scale_factor=2.0, mode="nearest")
-            found = block(torch.cat([kept.pop(), finer], 1))
+        for below, block in zip(reversed(self.below), reversed(self.up), strict=True):
+            found = block(kept.pop() + functional.interpolate(below(found), scale_factor=2.0, mode="nearest"))
         return functional.pixel_shuffle(self.out(found), self.stem)
