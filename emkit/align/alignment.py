@@ -21,7 +21,7 @@ from emkit.align.pairs import Match, match_pair
 from emkit.align.placement import Placement, bridges, place_sections, rejoined
 from emkit.align.quality import CALIBRATION, DISAGREEMENT, PairQuality, calibrated_threshold, judge_match, links
 from emkit.align.refining import Seen, refine_affine, refine_elastic
-from emkit.align.stacking import Pair, compare_on_canvas, refine_affines, refine_elastics, trusted_pairs
+from emkit.align.stacking import Pair, compare_on_canvas, nearest, refine_affines, refine_elastics, trusted_pairs
 from emkit.errors import DataError, ParameterError
 from emkit.transforms import Affine, CoordinateMap, Elastic
 
@@ -191,8 +191,7 @@ def bent_between(maps: Sequence[Elastic], linked: Sequence[int]) -> tuple[Elasti
     """Sections that are not ``linked`` bend as their nearest linked neighbours do in the mean."""
     bent = list(maps)
     for z in set(range(len(maps))) - set(linked):
-        about = [max((k for k in linked if k < z), default=None), min((k for k in linked if k > z), default=None)]
-        bent[z] = replace(maps[z], coefficients=np.mean([maps[k].coefficients for k in about if k is not None], axis=0))
+        bent[z] = replace(maps[z], coefficients=np.mean([maps[k].coefficients for k in nearest(linked, z)], axis=0))
     return tuple(bent)
 
 
