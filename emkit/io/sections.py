@@ -60,7 +60,7 @@ def section_files(folder: Path) -> list[Path]:
         ) from None
     if not names:
         raise PathError(f"{folder} holds no images; needed: one {', '.join(SUFFIXES)} file a section. Give the folder they lie in.")
-    return sorted(names, key=lambda path: (_natural(path.name), path.name))
+    return sorted(names, key=lambda path: (natural(path.name), path.name))
 
 
 def section_numbers(stems: Sequence[str]) -> list[int | None]:
@@ -187,7 +187,7 @@ def _check_alike(folder: Path, files: Sequence[Path], headers: Sequence[Header])
             raise PathError(f"{folder} mixes images of different {what}: {found}. Needed: one for all. Sort or convert them first.")
 
 
-def _natural(name: str) -> list[tuple[bool, int, str]]:
+def natural(name: str) -> list[tuple[bool, int, str]]:
     """Digits compare as numbers, and before letters."""
     parts = re.findall("[0-9]+|[^0-9]+", name.casefold())
     return [(not part[0].isdigit(), int(part) if part[0] in "0123456789" else 0, part) for part in parts]

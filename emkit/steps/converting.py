@@ -13,6 +13,7 @@ from emkit.blocks import Block, pyramid
 from emkit.errors import ParameterError
 from emkit.io.arrays import Voxels
 from emkit.io.formats import Format, format_of, open_array
+from emkit.io.image_zarr import check_images, create_images, write_image
 from emkit.io.omezarr import (
     blocks_to_build,
     build_block,
@@ -30,15 +31,16 @@ from emkit.io.sections import create_section, fill_section, open_stack, ranges
 from emkit.io.spool import SPOOL, Spool, decode_section
 from emkit.model import Shape, SizeNm, VolumeKind
 from emkit.params import Positive, Reads, Unit, Writes
-from emkit.provenance import Written, files_of, partly
+from emkit.provenance import Written, files_of, partly, written
 from emkit.run.plan import Load, Plan
 from emkit.run.stage import Stage, stage
 from emkit.run.step import Body, step
 
 Stages = Generator[Stage[Any], Any, None]
 WAYS: dict[Format, tuple[str, ...]] = {  # precomputed has no pyramid of its own making: it gets that of an OME-Zarr
-    "sections": ("ome-zarr",),
-    "OME-Zarr": ("ome-zarr", "sections", "precomputed"),
+    "sections": ("ome-zarr", "pyreconstruct"),
+    "OME-Zarr": ("ome-zarr", "sections", "precomputed", "pyreconstruct"),
+    "PyReconstruct images": ("ome-zarr", "sections"),
     "precomputed": ("ome-zarr", "sections"),
     "N5": ("ome-zarr", "sections"),
 }
@@ -67,15 +69,16 @@ def convert(
     source: Annotated[Path, Reads("folder")],
     *,
     out: Annotated[Path, Writes("folder")],
-    to: Literal["ome-zarr", "sections", "precomputed"] = "ome-zarr",
+    to: Literal["ome-zarr", "sections", "precomputed", "pyreconstruct"] = "ome-zarr",
     voxel_size_nm: Annotated[tuple[Positive, Positive, Positive] | None, Unit("nm")] = None,
     labels: bool = False,
     allow_gaps: bool = False,
 ) -> Body[ConvertReport]:
     """Convert sections or a volume to OME-Zarr, or a volume to sections or Neuroglancer precomputed.
 
-    Sections (TIFF, PNG), OME-Zarr 0.4 and 0.5, precomputed and N5 are read; which one it is, the folder tells. OME-Zarr is
-    written as 0.5 with a pyramid, sections as uncompressed TIFF; precomputed is written from OME-Zarr, with its levels.
+    Sections (TIFF, PNG), OME-Zarr 0.4 and 0.5, precomputed, N5 and image zarr of PyReconstruct are read; which one it is, the
+    folder tells. OME-Zarr is written as 0.5 with a pyramid, sections as uncompressed TIFF; precomputed is written from OME-Zarr,
+    with its levels; the images of PyReconstruct as zarr from sections or OME-Zarr, with scales.
 
     Parameters
     ----------
@@ -104,6 +107,8 @@ def convert(
         check_writable(source, voxels.dtype)
         if voxel_size_nm:
             raise ParameterError(f"voxel_size_nm: {source} tells it, and its levels; convert it to ome-zarr to change it.")
+    if to == "pyreconstruct":
+        check_images(out, voxels.dtype)
     check_dtype(voxels.dtype, kind)
     report = ConvertReport(found, kind, voxels.shape, voxels.dtype, size_nm, stack.gaps if stack else ())
     yield _plan(report, to, spooled=stack is not None)
@@ -114,6 +119,9 @@ def convert(
         yield from _to_omezarr(voxels, report, out)
     elif to == "sections":
         yield from _to_sections(voxels, report, out)
+    elif to == "pyreconstruct":
+        names = [file.path.name for file in stack.files] if stack else section_names(report.shape[0])
+        yield from _to_images(voxels, report, out, names)
     else:
         yield from _to_precomputed(source, report, out)
     if (out / SPOOL).exists():
@@ -134,7 +142,7 @@ def _to_omezarr(voxels: Voxels, report: ConvertReport, out: Path) -> Stages:
 def _to_sections(voxels: Voxels, report: ConvertReport, out: Path) -> Stages:
     out.mkdir(exist_ok=True)
     count, *shape = report.shape
-    files = [out / f"{z:0{len(str(count - 1))}d}.tif" for z in range(count)]
+    files = [out / name for name in section_names(count)]
     yield from stage("create", new_section, {file.name: (file, (*shape,), report) for file in files}, "sections")
     tasks = {str(block): (voxels, files, block) for block in _blocks(report.shape, report)}
     yield from stage("write", write_into_sections, tasks, "blocks")
@@ -147,6 +155,23 @@ def _to_precomputed(source: Path, report: ConvertReport, out: Path) -> Stages:
         number = volume.levels.index(level)
         tasks = {str(b): (source, number, level.voxel_size_nm, out, b) for b in _blocks(level.shape, report)}
         yield from stage(f"level {number}", write_scale, tasks, "blocks")
+
+
+def _to_images(voxels: Voxels, report: ConvertReport, out: Path, names: list[str]) -> Stages:
+    _, height, width = report.shape
+    create_images(out, (height, width), report.voxel_size_nm)
+    blocks = ((name, Block((z, z + 1), (0, height), (0, width))) for z, name in enumerate(names))
+    yield from stage("write", write_scales, {name: (voxels, out, name, block) for name, block in blocks}, "sections")
+
+
+def section_names(count: int) -> list[str]:
+    """Names that sort as the sections follow."""
+    return [f"{z:0{len(str(count - 1))}d}.tif" for z in range(count)]
+
+
+def write_scales(voxels: Voxels, out: Path, name: str, block: Block) -> Written:
+    """One task: a section at all scales."""
+    return written(out, *write_image(out, name, voxels.read(block)[0]))
 
 
 def write_voxels(voxels: Voxels, out: Path, block: Block) -> Written:
@@ -186,6 +211,8 @@ def _plan(report: ConvertReport, to: str, *, spooled: bool) -> Plan:
     if to == "sections":
         held = 38_000_000 + block * 31 // 20
     write = Load(prod(finest.shards), held, block / 60e6)
+    if to == "pyreconstruct":
+        write = Load(count, 38_000_000 + 4 * prod(section), prod(section) / 60e6)
     decode = Load(count, 40_000_000 + 2 * prod(section) * itemsize, prod(section) * itemsize / 60e6)
     stages, driver = ((decode, write), 60_000_000) if spooled else ((write,), 10_000_000)
     return Plan(driver, int(total * (2.5 if spooled else 1.5)), 1, stages=stages)
