@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt
 from emkit import align
 from emkit.align.fields import read_elastic
 from emkit.align.placement import around_all, rejoined
-from emkit.align.refining import SPACING_PX
+from emkit.align.preparing import Contrast, Preparing
 from emkit.align.remedies import Remedies
 from emkit.align.report import FILE_NAME
 from emkit.align.stacking import ROUNDS, solve_affines, trusted_pairs
@@ -40,6 +40,7 @@ from emkit.run.step import Body, step
 from emkit.steps.bending import WORK, Bending, bend_sections, planned
 from emkit.steps.judging import judge_stack
 from emkit.steps.matching import Pairing
+from emkit.steps.preparing import PREPARED, check, prepare_stack
 from emkit.transforms import Affine
 
 
@@ -54,6 +55,9 @@ def align_sections(
     exclude: tuple[Annotated[int, Ge(0)], ...] = (),
     remedies: tuple[str, ...] = (),
     model: Literal["affine", "elastic"] = "affine",
+    contrast: Contrast = "as-imaged",
+    artefact_grey: tuple[float, float] | None = None,
+    downscale: Annotated[int, Ge(1)] = 1,
     canvas: Literal["source", "all"] = "source",
     allow_gaps: bool = False,
 ) -> Body[align.AlignmentReport]:
@@ -83,6 +87,13 @@ def align_sections(
         7:flip, 7:swap=8 or 6-7:points=Y/X@Y/X+Y/X@Y/X+Y/X@Y/X.
     model
         Affine: each section is shifted, turned, scaled and sheared as a whole. Elastic: it then bends, smoothly.
+    contrast
+        What sections are matched by: as they were imaged, with their local mean and contrast evened, or after contrast-limited
+        adaptive histogram equalisation. They are rendered as they were imaged.
+    artefact_grey
+        Darkest and brightest grey of tissue: pixels beyond are dirt, folds or holes, and are not matched.
+    downscale
+        Match sections shrunk by this factor, and bend them by as much less detail; they are rendered at full resolution.
     canvas
         The volume's y and x: as large as a section, or so that all of every section is in it, but for what it bends by.
     allow_gaps
@@ -93,27 +104,30 @@ def align_sections(
     if wrong := [z for z in exclude if z >= count]:
         raise ParameterError(f"exclude: found section {wrong[0]}, but {source} holds sections 0 to {count - 1}.")
     asked = Remedies.of(remedies, count)
-    yield _plan(stack, voxel_size_nm, model)
+    preparing = Preparing(contrast, artefact_grey, downscale)
+    check(preparing, stack)
+    yield _plan(stack, voxel_size_nm, model, downscale)
 
     depths = tuple(align.section_depths([file.number for file in stack.files], stack.gaps))
     numbers = asked.order  # of the files, by their place in the stack
     stack = replace(stack, files=tuple(stack.files[number] for number in numbers))
     used = [z for z in range(count) if numbers[z] not in exclude]
 
-    pairing = Pairing(stack, asked, depths, max_shift_px, snr_threshold)
+    prepared = yield from prepare_stack(stack, numbers, preparing, out, voxel_size_nm)
+    pairing = Pairing(stack, prepared, preparing, asked, depths, max_shift_px, snr_threshold)
     near = yield from pairing.matched("match", {*pairwise(used), *pairwise(range(count))})  # the excluded are judged too
     found = [pairing.judged(pair, near[pair].match) for pair in pairwise(used)]
     around = align.bridges([(pair.fixed, pair.moving) for pair in found if pair.flagged], used)
     far = yield from pairing.matched("bridge", around)
     more = [pairing.judged(pair, far[pair].match) for pair in around]
     pairs = tuple(sorted((*found, *more), key=lambda pair: (pair.fixed, pair.moving)))
-    verdicts = yield from judge_stack(stack, numbers, [near[pair].shared for pair in pairwise(range(count))])
+    verdicts = yield from judge_stack(stack, numbers, {pair: one.shared for pair, one in (near | far).items()})
     placed = align.place_sections(count, align.links(pairs), stack.shape)
     linked = [z for z in used if placed.linked[z]]
     trusted = trusted_pairs(linked, align.links(pairs), [(pair.fixed, pair.moving) for pair in pairs if pair.flagged])
     for again in range(1, ROUNDS + 1):
         affines = placed.affines
-        refining = {f"{i}-{j}": (stack, i, j, (affines[i], affines[j]), placed.shape) for i, j in trusted}
+        refining = {f"{i}-{j}": (prepared, i, j, (affines[i], affines[j]), placed.shape, downscale) for i, j in trusted}
         said = yield from stage(f"refine {again}", compare_sections, refining, "pairs")
         sums = {pair: said["{}-{}".format(*pair)] for pair in trusted}
         steps = solve_affines(count, {pair: one.equations for pair, one in sums.items()}, placed.shape)
@@ -124,45 +138,49 @@ def align_sections(
 
     sections = Spool(stack, out / SPOOL)
     yield from stage("decode", decode_section, {str(z): (sections, z) for z in range(count)}, "sections")
+    bending = Bending(
+        sections if prepared is stack else Spool(prepared, out / SPOOL), tuple(linked), tuple(trusted), placed.shape, out, downscale
+    )
     if model == "elastic":
-        yield from bend_sections(Bending(sections, tuple(linked), tuple(trusted), placed.shape, out), placed.affines)
+        yield from bend_sections(bending, placed.affines)
     create_volume(out, shape=(count, *placed.shape), dtype=stack.dtype, voxel_size_nm=voxel_size_nm)
-    blocks = {str(block): (sections, placed.affines, model, out, block) for block in shard_grid(out)}
+    spacing_px = bending.spacing_px if model == "elastic" else None
+    blocks = {str(block): (sections, placed.affines, spacing_px, out, block) for block in shard_grid(out)}
     made = files_of((yield from stage("render", render_block, blocks, "blocks")))
     for level in levels_to_build(out):
         coarser = {str(block): (out, level, block, finer) for block, finer in blocks_to_build(out, level, made)}
         made = files_of((yield from stage(f"level {level}", build_block, coarser, "blocks")))
 
     names = [file.path.name for file in stack.files]
-    threshold = align.calibrated_threshold(stack.shape) if snr_threshold is None else snr_threshold
+    threshold = align.calibrated_threshold(prepared.shape) if snr_threshold is None else snr_threshold
     excluded = set(range(count)).difference(used)
     report = align.AlignmentReport.of(
-        voxel_size_nm, threshold, align.patch_window(stack.shape), names, excluded, placed, pairs, verdicts, numbers
+        voxel_size_nm, threshold, align.patch_window(prepared.shape), names, excluded, placed, pairs, verdicts, numbers
     )
-    if model == "elastic":
-        report = report.bent(SPACING_PX)
+    if spacing_px:
+        report = report.bent(spacing_px)
     (out / FILE_NAME).write_text(report.as_json())
-    for work in (SPOOL, WORK):
+    for work in (SPOOL, PREPARED, WORK):
         shutil.rmtree(out / work, ignore_errors=True)
     return report
 
 
-def compare_sections(stack: Stack, i: int, j: int, affines: tuple[Affine, Affine], shape: tuple[int, int]) -> PairSums:
-    """One task: what two sections say of their affines, over the canvas of ``shape``."""
-    return sums_of_pair(read_section(stack, i), read_section(stack, j), affines, shape)
+def compare_sections(stack: Stack, i: int, j: int, affines: tuple[Affine, Affine], shape: tuple[int, int], shrunk: int) -> PairSums:
+    """One task: what two sections, ``shrunk`` already, say of their affines, over the canvas of ``shape``."""
+    return sums_of_pair(read_section(stack, i), read_section(stack, j), affines, shape, shrunk)
 
 
-def render_block(sections: Spool, affines: tuple[Affine, ...], model: str, out: Path, block: Block) -> Written:
+def render_block(sections: Spool, affines: tuple[Affine, ...], spacing_px: float | None, out: Path, block: Block) -> Written:
     """One task: the pixels of one block, section by section."""
     pixels = np.empty(block.shape, sections.dtype)
     start, shape = (block.y[0], block.x[0]), block.shape[1:]
     for k, z in enumerate(range(*block.z)):
-        mapping = affines[z] if model == "affine" else read_elastic(out, z, affines[z], SPACING_PX)
+        mapping = read_elastic(out, z, affines[z], spacing_px) if spacing_px else affines[z]
         pixels[k] = align.render_window(sections.section(z), mapping, start, shape)
     return write_block(out, block, pixels)
 
 
-def _plan(stack: Stack, voxel_size_nm: SizeNm, model: str) -> Plan:
+def _plan(stack: Stack, voxel_size_nm: SizeNm, model: str, downscale: int) -> Plan:
     """A worker holds two sections and their normalised copies, or windows of them, or one block and the section it shows;
     measured."""
     pixels, count, itemsize = prod(stack.shape), len(stack.files), np.dtype(stack.dtype).itemsize
@@ -172,6 +190,6 @@ def _plan(stack: Stack, voxel_size_nm: SizeNm, model: str) -> Plan:
     render = Load(prod(finest.shards), memory_to_write(block) + itemsize * pixels, block / itemsize * 1e-7)
     window = min(pixels, WINDOW_PX**2)
     refine = Load(ROUNDS * 2 * count, 12_000_000 + 2 * itemsize * pixels + 120 * window, 0.05 + 2e-7 * pixels)
-    bending, kept = planned(stack.shape, count, itemsize) if model == "elastic" else ((), 0)
+    bending, kept = planned(stack.shape, count, itemsize, downscale) if model == "elastic" else ((), 0)
     disk = int(count * pixels * itemsize * (2.4 if Spool(stack, Path()).needs_room() else 1.4)) + kept
     return Plan(60_000_000, disk, stages=(match, refine, *bending, render))

@@ -1,6 +1,6 @@
 """A folder of raw sections, judged: which are bad, how bad, and what is wrong with each. Images are (y, x)."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -14,17 +14,19 @@ from emkit.run.stage import Stage, stage
 
 
 def judge_stack(
-    stack: Stack, numbers: Sequence[int], near: Sequence[Resemblance], unaffected_by: tuple[str, ...] = ()
+    stack: Stack, numbers: Sequence[int], known: Mapping[tuple[int, int], Resemblance]
 ) -> Generator[Stage[Any], Any, tuple[SectionVerdict, ...]]:
-    """In a step: what is wrong with each section. ``near[z]`` compares sections z and z + 1, ``numbers`` are those of the files."""
+    """In a step: what is wrong with each section. ``known`` compares places in the stack, all neighbours among them; ``numbers``
+    are those of the files."""
     count = len(stack.files)
     looked = yield from stage("look", look_at_section, {str(numbers[z]): (stack, z) for z in range(count)}, "sections")
-    verdict = Verdict(list(looked.values()), near)
-    skipped = {f"{numbers[i]}-{numbers[i + 2]}": (stack, i, i + 2) for i in verdict.skips()}
-    compared = yield from stage("compare", compare_two, skipped, "pairs")
+    verdict = Verdict(list(looked.values()), [known[z, z + 1] for z in range(count - 1)])
+    skips = [(i, i + 2) for i in verdict.skips()]
+    tasks = {f"{numbers[i]}-{numbers[j]}": (stack, i, j) for i, j in skips if (i, j) not in known}
+    compared = yield from stage("compare", compare_two, tasks, "pairs")
     places = yield from stage("search", search_section, {str(z): (stack, z) for z in verdict.searched()}, "sections")
-    skips = dict(zip(verdict.skips(), compared.values(), strict=True))
-    return verdict.sections(skips, {int(z): place for z, place in places.items()})
+    far = {i: known[i, j] if (i, j) in known else compared[f"{numbers[i]}-{numbers[j]}"] for i, j in skips}
+    return verdict.sections(far, {int(z): place for z, place in places.items()})
 
 
 class ReadStack(Sequence[NDArray[Any]]):

@@ -12,6 +12,7 @@ from PIL import Image
 
 import emkit
 from emkit.align import read_alignment
+from emkit.align.remedies import Remedies
 from emkit.errors import PathError
 from emkit.io.omezarr import create_volume
 
@@ -38,7 +39,7 @@ def signal_of(view: QualityView) -> np.ndarray:
 
 def test_it_shows_the_report(aligned: Path) -> None:
     view, report = QualityView(aligned / "a.ome.zarr"), read_alignment(aligned / "a.ome.zarr")
-    assert view.pairs.threshold == report.snr_threshold and view.leaving is None
+    assert view.pairs.threshold == report.snr_threshold and view.remedies is None
     told = [(pair["fixed"], pair["moving"], pair["flagged"], tuple(pair["reasons"])) for pair in view.pairs.pairs]
     assert told == [(pair.fixed, pair.moving, pair.flagged, pair.reasons) for pair in report.pairs]
     assert view.pairs.pairs[0]["names"] == ["section_00.tif", "section_01.tif"]
@@ -69,23 +70,67 @@ def test_sections_come_from_the_level_that_fits_a_screen(aligned: Path, monkeypa
     assert len(half) == 6 and half[5].shape == (128, 128) and half.pixel_nm == 9.2
 
 
-def test_leaving_a_section_out_fills_the_form_and_runs(aligned: Path, form: StepForm) -> None:
+def test_verdicts_stand_with_every_statistic(aligned: Path) -> None:
+    view = QualityView(aligned / "a.ome.zarr")
+    assert view.verdicts.selected == BAD and view.pairs.pairs[view.pairs.selected]["moving"] == BAD
+    assert [row["verdict"] for row in view.verdicts.rows] == ["displaced region" if z == BAD else "good" for z in range(6)]
+    titles = [column["title"] for column in view.verdicts.columns]
+    assert {"SNR", "Whole SNR", "Inliers", "Residual", "Peak", "NCC", "Fine NCC", "Sharpness", "Contrast"} <= set(titles)
+    assert view.verdicts.rows[0]["values"][titles.index("SNR")] == "–"
+    assert titles.index("Lost") in view.verdicts.rows[BAD]["marked"] and view.verdicts.rows[1]["marked"] == []
+
+
+def test_a_pair_and_a_section_are_selected_together(aligned: Path) -> None:
+    view = QualityView(aligned / "a.ome.zarr")
+    view.verdicts.selected = 1
+    assert (view.sections.index, view.sections.other) == (0, 1)
+    view.pairs.selected = next(k for k, pair in enumerate(view.pairs.pairs) if (pair["fixed"], pair["moving"]) == (4, 5))
+    assert view.verdicts.selected == 5 and (view.sections.index, view.sections.other) == (4, 5)
+
+
+def test_each_remedy_is_a_word_and_can_be_taken_back(aligned: Path, form: StepForm) -> None:
+    remedies = QualityView(aligned / "a.ome.zarr", form).remedies
+    assert remedies is not None
+    remedies.offer(2)
+    remedies.choices["window"].value = "64"
+    remedies.choices["whitening"].value = "0.35"
+    remedies.choices["clobber"].value = "4"
+    remedies.choices["search"].value = dict(remedies.choices["search"].options)["all"]
+    remedies.flip.value = True
+    remedies.swap_with(4)
+    remedies.placed(1, 2, [[10, 20, 12, 25], [200, 40, 203, 47], [90, 180, 95, 186]])
+    assert remedies.words == [
+        "2:window=64", "2:whitening=0.35", "2:clobber=4", "2:search=363", "2:flip", "2:swap=4",
+        "1-2:points=10.0/20.0@12.0/25.0+200.0/40.0@203.0/47.0+90.0/180.0@95.0/186.0",
+    ]  # fmt: skip
+    assert Remedies.of(remedies.words, 6).of_pair(1, 2).window_px == 64  # the step understands them
+    remedies.offer(3)
+    assert remedies.choices["window"].value == "" and not remedies.flip.value
+    remedies.offer(2)
+    assert remedies.choices["window"].value == "64" and remedies.flip.value
+    for chip in remedies.asked.children[1:]:
+        chip.click()
+    assert remedies.words == [] and remedies.again.disabled and not remedies.flip.value
+
+
+def test_skipping_a_section_fills_the_form_and_runs(aligned: Path, form: StepForm) -> None:
     place = form.then(lambda ran: QualityView(ran["out"], form))
     form.overwrite.value = True
     form.run_now()
-    leaving = place.children[0].leaving
-    assert leaving.again.disabled and leaving.again.description == "Run again"
-    switch = leaving.switches[leaving.offered.index(BAD)]
-    switch.value = True
-    assert leaving.again.description == f"Run again without {BAD}" and not leaving.again.disabled
-    place.children[0].pairs.selected = 0
-    assert [s.value for s in leaving.switches] == [False, False] and leaving.sections == {BAD}
-    leaving.again.click()
+    remedies = place.children[0].remedies
+    assert remedies.again.disabled and remedies.again.description == "Run again"
+    assert "displaced region" in remedies.advice.value and "emkit-helpful" in remedies.skip._dom_classes
+    remedies.press("s")
+    assert remedies.again.description == "Run again with 1 remedy" and not remedies.again.disabled
+    place.children[0].verdicts.selected = 0
+    assert not remedies.skip.value and remedies.skipped == {BAD}
+    remedies.again.click()
     form.told.result(60)
     assert form.fields["exclude"].entry.value == str(BAD)
     report = place.children[0].report
     assert [section.z for section in report.sections if section.excluded] == [BAD] and report.flagged == ()
     assert f"left out: {BAD}" in place.children[0].children[0].value
+    assert place.children[0].verdicts.rows[BAD]["verdict"] == "displaced region · skipped"  # it is judged all the same
 
 
 def test_a_volume_without_a_report_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The quality of an alignment: every pair with its SNR, what is flagged and why, and the pair itself to judge by eye.
+"""The quality of an alignment: each section with its verdict and what helps, every pair with its SNR, and the pair to judge by eye.
 
 All numbers come from the report in the volume; nothing is judged anew. Sections are read from the volume at the finest level
 that a screen can show. Axis order is (z, y, x).
@@ -20,17 +20,22 @@ from emkit_widgets.form import StepForm
 from emkit_widgets.messages import note_message
 from emkit_widgets.pairs import PairTable
 from emkit_widgets.picture import grey_png
+from emkit_widgets.remedies import RemedyBox
 from emkit_widgets.section import SectionView
+from emkit_widgets.verdicts import VerdictTable
 
 SCREEN_PX = 2048
 SIGNAL_PX = 240
 WHITE_SD = 12.0  # standard deviations of the match signal shown white: a clear peak
 
 
-class QualityView(widgets.VBox):
-    """The pairs of an aligned volume in a plot and a table; the selected one as match signal, blinked or overlaid.
+KEYS = "s skip · f turn over · x swap · o place points · r run again"
 
-    With the form of the step that made it, a section can be left out and the step run again without it. Raises PathError if
+
+class QualityView(widgets.VBox):
+    """The sections of an aligned volume with their verdicts, its pairs in a plot and a table; one pair to look at.
+
+    With the form of the step that made it come remedies: the step runs again with what a person asks for. Raises PathError if
     the volume holds no report of an alignment.
     """
 
@@ -39,18 +44,37 @@ class QualityView(widgets.VBox):
         self.shown = ShownSections(Path(volume))
         self.pairs = PairTable()
         self.pairs.show([_row(self.report, pair) for pair in self.report.pairs], self.report.snr_threshold)
+        legend = f"↑ ↓ a section · n, p the next, previous bad one{' · ' * bool(form)}{KEYS * bool(form)}"
+        self.verdicts = VerdictTable(self.report, legend=legend, letters=[*"sfxor"] if form else [])
         names = [section.file for section in self.report.sections]
         self.sections = SectionView(self.shown, pixel_nm=self.shown.pixel_nm, names=names)
         self.signal = widgets.Image(format="png", width=SIGNAL_PX, height=SIGNAL_PX)
         self.caption = widgets.HTML()
         beside = widgets.VBox([widgets.HTML("<b>Match signal</b>"), self.signal, self.caption]).add_class("emkit-signal")
         compared = widgets.HBox([self.sections, beside]).add_class("emkit-compared")
-        self.leaving = Leaving(form, [s.z for s in self.report.sections if s.excluded]) if form else None
-        rows = [widgets.HTML(_heading(self.report)), self.pairs, *([self.leaving] if self.leaving else []), compared]
-        super().__init__(rows)
+        self.placing = widgets.VBox()
+        self.remedies = RemedyBox(form, self.report, self.shown.shape, self.place_points) if form else None
+        verdicts = [self.verdicts] if self.report.verdicts else []
+        remedies = [self.remedies, self.placing] if self.remedies else []
+        super().__init__([widgets.HTML(_heading(self.report)), *verdicts, *remedies, self.pairs, compared])
         self.add_class("emkit-quality")
         self.pairs.observe(lambda _: self.show_pair(), names="selected")
+        self.verdicts.observe(lambda _: self.show_section(), names="selected")
+        if self.remedies:
+            self.verdicts.on_key(self.remedies.press)
+        if self.report.verdicts:
+            self.show_section()
         self.show_pair()
+
+    def show_section(self) -> None:
+        """Show the selected section: its pair with the section before, or after the first, and what can be done for it."""
+        z = self.verdicts.selected
+        mine = [k for k, pair in enumerate(self.report.pairs) if z in (pair.fixed, pair.moving)]
+        if mine:
+            pairs = self.report.pairs
+            self.pairs.selected = min(mine, key=lambda k: (pairs[k].moving - pairs[k].fixed, pairs[k].moving != z))
+        if self.remedies:
+            self.remedies.offer(z)
 
     def show_pair(self) -> None:
         """Show the selected pair: both sections as they lie in the volume, and how sharply they agree."""
@@ -63,8 +87,11 @@ class QualityView(widgets.VBox):
             f"Sections {pair.fixed} and {pair.moving} as aligned. One bright point in the middle: they match there. "
             "Elsewhere: by so much they are off. None: nothing matches."
         )
-        if self.leaving:
-            self.leaving.offer(pair.fixed, pair.moving)
+        if self.verdicts.selected not in (pair.fixed, pair.moving):
+            self.verdicts.selected = pair.moving
+
+    def place_points(self, fixed: int, moving: int) -> None:
+        """Show two sections as they were imaged, to place points on."""
 
 
 class ShownSections:
@@ -75,6 +102,7 @@ class ShownSections:
         number = next((i for i, level in enumerate(levels) if max(level.shape[1:]) <= SCREEN_PX), len(levels) - 1)
         self.volume = emkit.open_volume(volume, level=number)
         self.pixel_nm = levels[number].voxel_size_nm[2]
+        self.shape = levels[0].shape[1:]
         self.z_nm = levels[0].origin_nm[0] + levels[0].voxel_size_nm[0] * np.arange(levels[0].shape[0])
 
     def __len__(self) -> int:
@@ -83,43 +111,6 @@ class ShownSections:
     def __getitem__(self, z: int, /) -> NDArray[np.generic]:
         section: NDArray[np.generic] = self.volume.sel(z=self.z_nm[z], method="nearest").to_numpy()
         return section
-
-
-class Leaving(widgets.HBox):
-    """Two switches that leave the sections of a pair out, and a button that runs the step again without all that are."""
-
-    def __init__(self, form: StepForm, excluded: list[int]) -> None:
-        self.form, self.before, self.sections = form, set(excluded), set(excluded)
-        self.switches = [widgets.ToggleButton(icon="ban"), widgets.ToggleButton(icon="ban")]
-        self.again = widgets.Button(icon="repeat", button_style="primary", disabled=True)
-        super().__init__([*self.switches, self.again])
-        self.add_class("emkit-buttons")
-        self.offered: tuple[int, ...] = ()
-        for switch in self.switches:
-            switch.observe(lambda _: self._switched(), names="value")
-        self.again.on_click(lambda _: self.run_again())
-
-    def offer(self, *sections: int) -> None:
-        """Let these two be left out, or taken in again."""
-        self.offered = ()  # nothing is switched by a person now
-        for section, switch in zip(sections, self.switches, strict=True):
-            switch.value, switch.description = section in self.sections, f"Leave out {section}"
-        self.offered = sections
-        self._switched()
-
-    def _switched(self) -> None:
-        for section, switch in zip(self.offered, self.switches, strict=False):
-            (self.sections.add if switch.value else self.sections.discard)(section)
-        named = ", ".join(map(str, sorted(self.sections)))
-        self.again.disabled = self.sections == self.before
-        which = f" without {named}" if named else " with all"
-        self.again.description = "Run again" + ("" if self.again.disabled else which)
-
-    def run_again(self) -> None:
-        """Fill the form's `exclude`, and run onto the same output."""
-        self.form.fields["exclude"].fill(sorted(self.sections))
-        self.form.overwrite.value = True
-        self.again.disabled = self.form.start() is not None
 
 
 def _row(report: AlignmentReport, pair: PairQuality) -> dict[str, Any]:
@@ -143,6 +134,7 @@ def _heading(report: AlignmentReport) -> str:
         f"{len(report.sections)} sections",
         f"{len(report.pairs)} pairs compared",
         f"{len(report.flagged) or 'none'} flagged",
+        *([f"{sum(bool(one.defect) for one in report.verdicts) or 'no'} sections bad"] if report.verdicts else []),
         *(f"section {z} ({report.sections[z].file}) matches none of its neighbours" for z in suspects(report)),
         *([f"left out: {', '.join(map(str, excluded))}"] if excluded else []),
     ]
