@@ -25,9 +25,11 @@ _HOME = {
     "montage_sections": "steps.montaging",
     "open_volume": "io.omezarr",
     "plan": "run.step",
+    "predict_membranes": "steps.predicting",
     "reconstruct_phase": "steps.reconstructing",
     "repair": "runs",
     "rerun": "runs",
+    "segment": "steps.segmenting",
     "verify": "runs",
     "virtual_image": "steps.imaging",
 }

@@ -60,14 +60,15 @@ def create_volume(
     name: str = "",
     chunk_px: int | Shape = CHUNK_PX,
     shard_px: int | Shape = SHARD_PX,
+    levels: int | None = None,
 ) -> None:
-    """Write the metadata of the volume and of all its levels, down to one chunk; no voxels yet, they read as 0.
+    """Write the metadata of the volume and of all its levels, down to one chunk or so many; no voxels yet, they read as 0.
 
     Doing it again over the same volume changes nothing. The path is not written into it: a name is given or there is none.
     """
 
     check_dtype(dtype, kind)
-    grids = pyramid(shape, voxel_size_nm, np.dtype(dtype).itemsize, chunk_px=chunk_px, shard_px=shard_px)
+    grids = pyramid(shape, voxel_size_nm, np.dtype(dtype).itemsize, chunk_px=chunk_px, shard_px=shard_px)[:levels]
     for index, grid in enumerate(grids):
         spec = {"driver": "zarr3", "kvstore": kvstore(out / str(index)), "metadata": _array_metadata(grid, dtype)}
         create_store(spec, context())

@@ -16,6 +16,8 @@ STEPS = {  # name: module of this package
     "measure_section": "inspecting",
     "convert": "converting",
     "make_phantom": "simulating",
+    "predict_membranes": "predicting",
+    "segment": "segmenting",
     "fetch_data": "fetching",
     "count_scan": "counting",
     "build_reference": "referencing",

@@ -1,0 +1,73 @@
+"""Volumes of probabilities as predict-membranes writes them: float32, 0 to 1, or uint8, 0 to 255. Axis order is (z, y, x)."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emkit.blocks import Block
+from emkit.errors import DataError, ParameterError
+from emkit.io.omezarr import read_region, read_volume
+from emkit.model import Level, SizeNm
+
+DTYPES = ("uint8", "float32")
+
+
+def open_probability(path: Path) -> Level:
+    """The full resolution of such a volume, from its headers. ParameterError for labels, and for voxels of another type."""
+    volume = read_volume(path)
+    full = volume.levels[0]
+    if volume.kind == "labels" or full.dtype not in DTYPES:
+        raise ParameterError(
+            f"{path} holds {volume.kind} of type {full.dtype}; needed: a probability, float32 from 0 to 1 or uint8 from 0 to 255."
+        )
+    return full
+
+
+def read_probability(path: Path, block: Block) -> NDArray[np.float32]:
+    """The probability of a block, 0 to 1. DataError where it is none: NaN, or outside of 0 to 1."""
+    found = read_region(path, 0, block)
+    if found.dtype == np.uint8:
+        return found.astype(np.float32) / np.float32(255)
+    wrong = ~((found >= -1e-6) & (found <= 1 + 1e-6))
+    if wrong.any():
+        z, y, x = (int(i + low) for i, (low, _) in zip(np.argwhere(wrong)[0], (block.z, block.y, block.x), strict=True))
+        value = found[wrong][0]
+        raise DataError(
+            f"{path} holds {value} at (z={z}, y={y}, x={x}), and {np.count_nonzero(wrong)} such voxels in {block}; "
+            "needed: probabilities from 0 to 1. Predict it anew, or divide it by its largest value."
+        )
+    probability: NDArray[np.float32] = found
+    return probability
+
+
+def predicted_dim(path: Path) -> int:
+    """In how many dimensions the model looked that predicted the volume. ParameterError where the volume does not tell."""
+    document = json.loads((path / "zarr.json").read_text()) if (path / "zarr.json").is_file() else {}
+    told = document.get("attributes", {}).get("emkit", {}).get("dim")
+    if told not in (2, 3):
+        raise ParameterError(f"dim is missing: {path} does not tell with which model it was predicted. Give 2 or 3.")
+    return int(told)
+
+
+def read_mask(path: Path, block: Block, voxel_size_nm: SizeNm, origin_nm: SizeNm) -> NDArray[np.bool_]:
+    """Where a mask is not 0, at the voxels of a block of a volume with this voxel size and origin; the mask may be coarser.
+
+    Each voxel takes the value of the mask's nearest one; beyond the mask nothing is masked.
+    """
+    level = read_volume(path).levels[0]
+    nearest = []
+    for (low, high), size, origin, coarse, first in zip(
+        (block.z, block.y, block.x), voxel_size_nm, origin_nm, level.voxel_size_nm, level.origin_nm, strict=True
+    ):
+        nearest.append(np.floor((np.arange(low, high) * size + origin - first) / coarse + 0.5).astype(np.int64))
+    inside = [(index >= 0) & (index < n) for index, n in zip(nearest, level.shape, strict=True)]
+    if not all(one.any() for one in inside):
+        return np.zeros(block.shape, bool)
+    spans = [(int(i[k].min()), int(i[k].max()) + 1) for i, k in zip(nearest, inside, strict=True)]
+    voxels = read_region(path, 0, Block(spans[0], spans[1], spans[2])) != 0
+    index = np.ix_(*(np.clip(i - low, 0, high - low - 1) for i, (low, high) in zip(nearest, spans, strict=True)))
+    z, y, x = inside
+    masked: NDArray[np.bool_] = voxels[index] & z[:, None, None] & y[None, :, None] & x[None, None, :]
+    return masked
