@@ -27,6 +27,7 @@ NAMES = {
     "montage_sections",
     "open_volume",
     "plan",
+    "predict_membranes",
     "reconstruct_phase",
     "repair",
     "rerun",

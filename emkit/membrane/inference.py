@@ -12,6 +12,7 @@ Axis order is (z, y, x).
 """
 
 import copy
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,6 +35,8 @@ from emkit.model import Shape
 Floats = NDArray[np.float32]
 Precision = Literal["float32", "bfloat16"]
 NOWHERE: Shape = (0, 0, 0)
+TILES: dict[int, Shape] = {2: (1, 1024, 1024), 3: (256, 256, 256)}  # by dimension
+OUT_OF_MEMORY = re.compile("out of memory|not enough memory|can't allocate", re.I)  # as torch says it, on GPUs and CPUs
 
 
 def fastest_precision(device: str) -> Precision:
@@ -41,6 +44,11 @@ def fastest_precision(device: str) -> Precision:
     if device == "cpu":
         return "bfloat16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "float32"
     return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+
+
+def use_threads(count: int) -> None:
+    """Compute with so many threads from now on, if not with more."""
+    torch.set_num_threads(max(torch.get_num_threads(), count))
 
 
 def check_device(device: str) -> None:
@@ -70,10 +78,23 @@ class Gray:
 
 
 class Predictor:
-    """A model, ready to predict on a device. `tta`: over how many symmetries predictions are means."""
+    """A model, ready to predict on a device.
+
+    `tta`: over how many symmetries predictions are means. `gray`: if not that of the model. `proof`: if it was found out before.
+    Not more than a `tile` (z, y, x) is computed at once, with its halo; what comes out does not depend on it. `halved` tells that
+    memory did not suffice for it, and half of it is computed from then on.
+    """
 
     def __init__(
-        self, model: Model, *, tta: int = 1, precision: Precision = "float32", device: str = "cpu", gray: Gray | None = None
+        self,
+        model: Model,
+        *,
+        tta: int = 1,
+        precision: Precision = "float32",
+        device: str = "cpu",
+        gray: Gray | None = None,
+        proof: Proof | None = None,
+        tile: Shape | None = None,
     ) -> None:
         check_device(device)
         self.model, self.device, self.precision = model, device, precision
@@ -82,11 +103,15 @@ class Predictor:
         self.channels = [offset for target in model.targets for offset in target.offsets or (None,)]
         self._network = _prepared(model.network, precision, device)
         self._structure = _volumetric(model.network, model.dim, None)
+        self._known = proof
+        self.tile, self.halved = tile or TILES[model.dim], False
         self._forward = _volumetric(self._network, model.dim, torch.bfloat16 if precision == "bfloat16" else torch.float32)
 
     @cached_property
     def proof(self) -> Proof:
         """Whether blocks are exactly the whole; found out once."""
+        if self._known:
+            return self._known
         return prove(self._structure, lambda image: self._forward(image.to(self.device)).cpu(), self.model.stride, self.model.halo)
 
     @cached_property
@@ -108,18 +133,35 @@ class Predictor:
             for (low, high), size, far, step in spans
         )
 
-    def predict(self, gray: NDArray[Any], window: Block, block: Block, shape: Shape, tile: Shape | None = None) -> Floats:
+    def predict(self, gray: NDArray[Any], window: Block, block: Block, shape: Shape) -> Floats:
         """The channels (C, z, y, x) of a block, from 0 to 1. `gray` is the volume within `window`.
 
-        Not more than a `tile` (z, y, x) is computed at once, with its halo; what comes out does not depend on it.
-        DataError where a gray value is not finite.
+        DataError where a gray value is not finite, ResourceError where memory does not suffice for half a tile either.
         """
         check_finite(gray, window)
         found = np.empty((len(self.channels), *block.shape), np.float32)
-        for part in tiles(block, tile or block.shape):
+        for part in tiles(block, self.tile):
             around = self.window(part, shape)
-            found[:, *_within(part, block)] = self._predict(gray[_within(around, window)], around, part, shape)
+            seen = gray[_within(around, window)]
+            try:
+                found[:, *_within(part, block)] = self._predict(seen, around, part, shape)
+            except (MemoryError, RuntimeError) as error:
+                self._halve(error, part.shape)
+                return self.predict(gray, window, block, shape)
         return found
+
+    def _halve(self, error: Exception, failed: Shape) -> None:
+        """Once; what is not about memory is raised again."""
+        if not (isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error))):
+            raise error
+        if self.halved:
+            size = " x ".join(map(str, failed))
+            raise ResourceError(
+                f"{self.device}: memory does not suffice for {size} px at once: {error}. Give the run more."
+            ) from None
+        sides = list(failed)
+        sides[2 - sides[::-1].index(max(sides))] //= 2
+        self.tile, self.halved = _shape(sides), True
 
     def _predict(self, gray: NDArray[Any], window: Block, part: Block, shape: Shape) -> Floats:
         """One tile: the mean over all symmetries."""

@@ -12,24 +12,11 @@ from emkit.blocks import Block
 from emkit.errors import DataError, ParameterError, ResourceError
 from emkit.membrane.exactness import prove
 from emkit.membrane.inference import Precision, Predictor, check_device, tiles
-from emkit.membrane.model import Configuration, Model, Target, build_network
+from emkit.membrane.model import Configuration, Model, Target
 from emkit.membrane.symmetries import symmetries
+from tests.membrane.networks import network_of
 
 NM = (45.0, 4.6, 4.6)
-
-
-def model_2d(*targets: Target, **options: Any) -> Model:
-    """A network of random weights whose batch statistics are those of noise, small for speed."""
-    torch.manual_seed(0)
-    found = Configuration(
-        "unet2d", {"width": 32, "depth": 2, **options}, 2, NM, targets or (Target("membrane"),), mean=120.0, std=40.0
-    )
-    network = build_network(found)
-    with torch.no_grad():
-        for _ in range(3):
-            network(torch.randn(2, 1, 64, 64))
-        network.out.weight.mul_(20)  # type: ignore[operator, union-attr]  # probabilities far from a half
-    return Model(network.eval(), found)
 
 
 def noise(*shape: int) -> Any:
@@ -44,20 +31,21 @@ def whole(predictor: Predictor, gray: Any) -> Any:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("tta", [1, 8])
 def test_blocks_are_the_whole_bit_for_bit(precision: Precision, tta: int) -> None:
-    predictor = Predictor(model_2d(Target("membrane"), Target("contour")), tta=tta, precision=precision)
+    predictor = Predictor(network_of(Target("membrane"), Target("contour")), tta=tta, precision=precision)
     gray = noise(2, 107, 86)  # no multiple of the stride
     expected = whole(predictor, gray)
     assert predictor.proof.reach and expected.std() > 0.03
     rounding = 0 if predictor.proof.exact else 1e-6  # the proof tells what the arithmetic of this machine allows
     for side in (64, 45):  # on the stride and off it
+        predictor.tile = (1, 40, 50) if side == 64 else (1, 64, 64)
         for block in tiles(Block((0, 2), (0, 107), (0, 86)), (2, side, side)):
             window = predictor.window(block, gray.shape)
-            found = predictor.predict(gray[window.slices], window, block, gray.shape, (1, 40, 50) if side == 64 else None)
+            found = predictor.predict(gray[window.slices], window, block, gray.shape)
             np.testing.assert_allclose(found, expected[(..., *block.slices)], rtol=0, atol=rounding)
 
 
 def test_the_proof_finds_how_far_a_network_looks() -> None:
-    predictor = Predictor(model_2d())
+    predictor = Predictor(network_of())
     assert predictor.proof.reach == predictor.halo == (0, 16, 16)
     assert predictor.model.halo == (0, 20, 20)  # of the worst pixel of a cell; blocks end at the edges of cells
 
@@ -119,12 +107,39 @@ def test_symmetries_are_all_different_and_are_undone(dim: int) -> None:
         np.testing.assert_array_equal(symmetry.undo(symmetry.apply(array)), array)
 
 
+class Greedy(nn.Module):
+    """A network that asks for more memory than there is wherever it is shown more than so many pixels."""
+
+    stride, halo, most = (1, 1, 1), (0, 1, 1), 1200
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        said: torch.Tensor = self.mean(image) if image.numel() < self.most else torch.empty(2**60)
+        return said
+
+
+def test_short_memory_halves_the_tile_once_and_says_so() -> None:
+    network, gray = Greedy(), noise(1, 40, 40)
+    model = Model(network, Configuration("unet2d", {}, 2, NM, (Target("membrane"),), mean=0.0, std=100.0))
+    predictor = Predictor(model)
+    found = whole(predictor, gray)
+    assert predictor.halved and predictor.tile == (1, 40, 20)
+    network.most = 2000
+    np.testing.assert_allclose(found, whole(Predictor(model), gray), atol=1e-6)
+    network.most = 400
+    with pytest.raises(ResourceError, match="does not suffice for 1 x 40 x 20 px at once"):
+        whole(Predictor(model), gray)
+
+
 def test_what_is_refused() -> None:
     gray = np.ones((1, 16, 16), np.float32)
     gray[0, 3, 5] = np.nan
     every = Block((0, 1), (0, 16), (0, 16))
     with pytest.raises(DataError, match=r"1 values that are not finite near \(z=0, y=3, x=5\)"):
-        Predictor(model_2d()).predict(gray, every, every, gray.shape)
+        Predictor(network_of()).predict(gray, every, every, gray.shape)
     with pytest.raises(ParameterError, match="found 'tpu9'"):
         check_device("tpu9")
     if not torch.cuda.is_available():
