@@ -114,7 +114,9 @@ def nearest(linked: Sequence[int], z: int) -> list[int]:
     return [z] if z in linked[k : k + 1] else [*linked[max(k - 1, 0) : k], *linked[k : k + 1]]
 
 
-def best_splines(before: Mapping[int, Floats], said: Mapping[Pair, Agreement], stiffness: float) -> dict[int, Floats]:
+def best_splines(
+    before: Mapping[int, Floats], said: Mapping[Pair, Agreement], stiffness: float, spacing_px: float = SPACING_PX
+) -> dict[int, Floats]:
     """Coefficients of sections, solved section by section with the others held, up and down the stack `SWEEPS` times.
 
     Each section is pulled to where its pairs have it, against its own stiffness; one way through passes news on to the end.
@@ -131,9 +133,9 @@ def best_splines(before: Mapping[int, Floats], said: Mapping[Pair, Agreement], s
         for other, sign, pair in of[z]:
             # the other has moved since the two were compared: less, or more, is left for this one
             found = said[pair]
-            moved = spline_displacement(found.points, after[other] - before[other], SPACING_PX)
+            moved = spline_displacement(found.points, after[other] - before[other], spacing_px)
             gradient += sign * found.gradient + np.einsum("kab,kb->ka", found.curvature, moved)
             curvature += found.curvature
         whole = Agreement(points, gradient, curvature, found.coherence)
-        after[z] = best_spline(whole, before[z], SPACING_PX, stiffness)
+        after[z] = best_spline(whole, before[z], spacing_px, stiffness)
     return after

@@ -44,32 +44,35 @@ class PairSums:
         return np.array(self.normal).reshape(6, 6), np.array(self.pull)
 
 
-def windows(shape: tuple[int, int], multiple: int = 1) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """Start and shape (y, x) of nearly equal windows that tile a canvas, `WINDOW_PX` a side, or a little more so that each begins
-    at a ``multiple``."""
+def windows(shape: tuple[int, int], multiple: int = 1, shrunk: int = 1) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """Start and shape (y, x) of nearly equal windows that tile a canvas, `WINDOW_PX` a side of sections that are ``shrunk``, or a
+    little more so that each begins at a ``multiple``."""
     edges = []
     for n in shape:
-        inner = np.linspace(0, n, -(-n // WINDOW_PX) + 1)[:-1] // multiple * multiple
+        inner = np.linspace(0, n, -(-n // (WINDOW_PX * shrunk)) + 1)[:-1] // multiple * multiple
         edges.append([*inner.astype(int).tolist(), n])
     for (top, bottom), (left, right) in product(*(zip(edge, edge[1:], strict=False) for edge in edges)):
         yield (top, left), (bottom - top, right - left)
 
 
-def sums_of_pair(first: Section, second: Section, affines: tuple[Affine, Affine], shape: tuple[int, int]) -> PairSums:
-    """Of two sections (y, x) under their affines, over a canvas of ``shape``."""
+def sums_of_pair(
+    first: Section, second: Section, affines: tuple[Affine, Affine], shape: tuple[int, int], shrunk: int = 1
+) -> PairSums:
+    """Of two sections (y, x), ``shrunk`` already, under their affines, over a canvas of ``shape``. Maps and canvas are in px as
+    imaged."""
     middle, size = (np.array(shape) - 1) / 2, max(shape) / 2
     normal, pull = np.zeros((6, 6)), np.zeros(6)
-    for start, window in windows(shape):
-        if said := _agreement_within((first, second), affines, start, window):
+    for start, window in windows(shape, shrunk, shrunk):
+        if said := _agreement_within((first, second), affines, start, window, shrunk, shrunk):
             more_normal, more_pull = affine_basis(said.moved(start), middle, size)
             normal += more_normal
             pull += more_pull
     return PairSums(tuple(normal.ravel().tolist()), tuple(pull.tolist()))
 
 
-def cell_px(factor: int) -> int:
-    """The side, px, of the cells of sections that are shrunk by ``factor``."""
-    return max(CELL_PX, BLOCK_PX * factor)
+def cell_px(factor: int, shrunk: int = 1) -> int:
+    """The side, px as imaged, of the cells of sections that are ``shrunk``, and then by ``factor``."""
+    return max(CELL_PX, BLOCK_PX * factor) * shrunk
 
 
 def cells_of_pair(
@@ -79,19 +82,21 @@ def cells_of_pair(
     shape: tuple[int, int],
     factor: int = 1,
     limit: float = np.inf,
+    shrunk: int = 1,
 ) -> Pixels:
-    """(rows, columns, `TERMS`) of two sections (y, x), shrunk by ``factor``, under their maps, over a canvas of ``shape``.
+    """(rows, columns, `TERMS`) of two sections (y, x), ``shrunk`` already, and by ``factor``, under maps and on a canvas of
+    ``shape`` in px as imaged.
 
     Cells are `cell_px` a side; `agreement_of_cells` reads them.
     """
-    side = cell_px(factor)
+    side, factor = cell_px(factor, shrunk), factor * shrunk
     cells = np.zeros((-(-shape[0] // side), -(-shape[1] // side), TERMS), np.float32)
     blind = BLIND_PX * factor
-    for start, size in windows(shape, side):
+    for start, size in windows(shape, side, shrunk):
         begin = (max(start[0] - blind, 0), max(start[1] - blind, 0))
         end = (min(start[0] + size[0] + blind, shape[0]), min(start[1] + size[1] + blind, shape[1]))
         wide = (end[0] - begin[0], end[1] - begin[1])
-        if (said := _agreement_within((first, second), maps, begin, wide, factor, limit)) is None:
+        if (said := _agreement_within((first, second), maps, begin, wide, factor, shrunk, limit)) is None:
             continue
         found = _summed(said, (wide[0] // factor, wide[1] // factor), side // (BLOCK_PX * factor))
         (top, left), (down, right) = ((at[0] // side, at[1] // side) for at in (start, begin))
@@ -104,8 +109,8 @@ def cells_of_pair(
 def agreement_of_cells(cells: Pixels, side: int) -> Agreement:
     """Of cells (rows, columns, `TERMS`), ``side`` px each, the first of which begins at px 0."""
     rows, columns, _ = cells.shape
-    middles = np.moveaxis(np.indices((rows, columns)), 0, -1).reshape(-1, 2) * float(side) + (side - 1) / 2
-    terms = cells.reshape(-1, TERMS).astype(float)
+    middles = np.moveaxis(np.indices((rows, columns), np.float64), 0, -1).reshape(-1, 2) * side + (side - 1) / 2
+    terms = cells.reshape(-1, TERMS).astype(np.float64)
     return Agreement(middles, terms[:, :2], terms[:, [2, 3, 3, 4]].reshape(-1, 2, 2), np.zeros(0))
 
 
@@ -123,25 +128,28 @@ def _agreement_within(
     maps: tuple[CoordinateMap, CoordinateMap],
     start: tuple[int, int],
     shape: tuple[int, int],
-    factor: int = 1,
+    factor: int,
+    shrunk: int,
     limit: float = np.inf,
 ) -> Agreement | None:
-    """What they say in a window of the canvas, at points counted from its ``start``; None where one shows too little."""
-    first, second = (_seen(section, mapping, start, shape, factor) for section, mapping in zip(sections, maps, strict=True))
+    """What they say, ``shrunk`` already and then so that it is by ``factor``, in a window of the canvas, at points counted from its
+    ``start``; None where one shows too little."""
+    first, second = (_seen(section, mapping, start, shape, factor, shrunk) for section, mapping in zip(sections, maps, strict=True))
     if first is None or second is None:
         return None
     return agreement(first[0], second[0], first[1] * second[1], limit).enlarged(factor)
 
 
 def _seen(
-    section: Section, mapping: CoordinateMap, start: tuple[int, int], shape: tuple[int, int], factor: int
+    section: Section, mapping: CoordinateMap, start: tuple[int, int], shape: tuple[int, int], factor: int, shrunk: int
 ) -> tuple[Pixels, Pixels] | None:
     """The grey of a window, shrunk, and where it holds data, from the part of the section that it shows."""
     small = (shape[0] // factor, shape[1] // factor)
     nodes, step = nodes_of(mapping, start, small, factor)
-    low, high = part_shown((section.shape[0] // factor, section.shape[1] // factor), nodes, MARGIN_PX["cubic"])
-    if ((high - low) * factor < LEAST_PX).any():
+    more = factor // shrunk
+    low, high = part_shown((section.shape[0] // more, section.shape[1] // more), nodes, MARGIN_PX["cubic"])
+    if ((high - low) * more < LEAST_PX).any():
         return None
-    part = Seen.of(section[low[0] * factor : high[0] * factor, low[1] * factor : high[1] * factor], factor)
+    part = Seen.of(section[low[0] * more : high[0] * more, low[1] * more : high[1] * more], more)
     held = eroded(np.clip(part.held_spline.seen_at(nodes - low, step, small), 0, 1))
     return part.spline.seen_at(nodes - low, step, small), held

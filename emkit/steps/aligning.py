@@ -138,9 +138,8 @@ def align_sections(
 
     sections = Spool(stack, out / SPOOL)
     yield from stage("decode", decode_section, {str(z): (sections, z) for z in range(count)}, "sections")
-    bending = Bending(
-        sections if prepared is stack else Spool(prepared, out / SPOOL), tuple(linked), tuple(trusted), placed.shape, out, downscale
-    )
+    seen = sections if prepared is stack else Spool(prepared, out / SPOOL)
+    bending = Bending(seen, tuple(linked), tuple(trusted), placed.shape, out, downscale)
     if model == "elastic":
         yield from bend_sections(bending, placed.affines)
     create_volume(out, shape=(count, *placed.shape), dtype=stack.dtype, voxel_size_nm=voxel_size_nm)
@@ -191,5 +190,6 @@ def _plan(stack: Stack, voxel_size_nm: SizeNm, model: str, downscale: int) -> Pl
     window = min(pixels, WINDOW_PX**2)
     refine = Load(ROUNDS * 2 * count, 12_000_000 + 2 * itemsize * pixels + 120 * window, 0.05 + 2e-7 * pixels)
     bending, kept = planned(stack.shape, count, itemsize, downscale) if model == "elastic" else ((), 0)
+    kept += count * pixels * itemsize // downscale**2
     disk = int(count * pixels * itemsize * (2.4 if Spool(stack, Path()).needs_room() else 1.4)) + kept
     return Plan(60_000_000, disk, stages=(match, refine, *bending, render))

@@ -36,14 +36,21 @@ Range = tuple[int, int]
 
 @dataclass(frozen=True)
 class Bending:
-    """What all tasks need: the sections, those that are ``linked``, the pairs of them, the canvas, and the folder of the output."""
+    """What all tasks need: the sections, ``shrunk`` already; those of them that are ``linked``; the pairs of these; the canvas, px
+    as imaged; and the folder of the output."""
 
     sections: Spool
     linked: tuple[int, ...]
     pairs: tuple[Pair, ...]
     shape: tuple[int, int]
     out: Path
+    shrunk: int = 1
     core: int = CORE  # coefficients of a window
+
+    @property
+    def spacing_px(self) -> float:
+        """Between coefficients: what is seen of fewer px bends less."""
+        return SPACING_PX * self.shrunk
 
     def cells(self, k: int, pair: Pair) -> Path:
         """The file of what a pair said in pass ``k``."""
@@ -55,12 +62,12 @@ class Bending:
 
     def windows(self) -> Iterator[tuple[Range, Range]]:
         """Ranges of rows and columns of coefficients, which tile them."""
-        edges = [[*range(0, max(n - self.core // 2, 1), self.core), n] for n in spline_size(self.shape, SPACING_PX)]
+        edges = [[*range(0, max(n - self.core // 2, 1), self.core), n] for n in spline_size(self.shape, self.spacing_px)]
         return product(*(zip(edge, edge[1:], strict=False) for edge in edges))
 
     def coefficients(self, k: int, z: int, rows: Range | None = None, columns: Range | None = None) -> Floats:
         """(rows, columns, 2) of a linked section after pass ``k``, all or some; before the first pass it is straight."""
-        height, width = spline_size(self.shape, SPACING_PX)
+        height, width = spline_size(self.shape, self.spacing_px)
         (top, bottom), (left, right) = rows or (0, height), columns or (0, width)
         asked = np.zeros((bottom - top, right - left, 2))
         place = bisect_left(self.linked, z)
@@ -73,7 +80,7 @@ class Bending:
 
     def elastic(self, k: int, z: int, affine: Affine) -> Elastic:
         """The map of a linked section after pass ``k``."""
-        return Elastic(affine, self.coefficients(k, z), SPACING_PX)
+        return Elastic(affine, self.coefficients(k, z), self.spacing_px)
 
 
 @dataclass(frozen=True)
@@ -86,8 +93,8 @@ class Told(Mapping[Pair, Agreement]):
     columns: Range
 
     def __getitem__(self, pair: Pair) -> Agreement:
-        side = cell_px(PASSES[self.k][0])
-        per = int(SPACING_PX) // side
+        side = cell_px(PASSES[self.k][0], self.bending.shrunk)
+        per = int(self.bending.spacing_px) // side
         # coefficient n lies n - 1 spacings from the edge: a window of them spans three fewer
         spans = [slice(first * per, (last - 3) * per) for first, last in (self.rows, self.columns)]
         cells = _mapped(self.bending.cells(self.k, pair))
@@ -115,15 +122,15 @@ def compare_pair(bending: Bending, k: int, pair: Pair, affines: tuple[Affine, Af
     """One task: what a pair says, under its maps so far, of those of pass ``k``."""
     first, second = (bending.sections.section(z) for z in pair)
     before = bending.elastic(k - 1, pair[0], affines[0]), bending.elastic(k - 1, pair[1], affines[1])
-    return _saved(bending, bending.cells(k, pair), cells_of_pair(first, second, before, bending.shape, *PASSES[k]))
+    return _saved(bending, bending.cells(k, pair), cells_of_pair(first, second, before, bending.shape, *PASSES[k], bending.shrunk))
 
 
 def bend_window(bending: Bending, k: int, rows: Range, columns: Range) -> Written:
     """One task: a window of all sections' coefficients after pass ``k``."""
-    size = spline_size(bending.shape, SPACING_PX)
+    size = spline_size(bending.shape, bending.spacing_px)
     wide = [(max(first - HALO, 0), min(last + HALO, n)) for (first, last), n in zip((rows, columns), size, strict=True)]
     before = {z: bending.coefficients(k - 1, z, *wide) for z in bending.linked}
-    after = best_splines(before, Told(bending, k, *wide), STIFFNESS)
+    after = best_splines(before, Told(bending, k, *wide), STIFFNESS, bending.spacing_px)
     inner = tuple(slice(a - first, b - first) for (a, b), (first, _) in zip((rows, columns), wide, strict=True))
     solved = np.stack([after[z][inner] for z in bending.linked]).astype(np.float32)
     return _saved(bending, bending.window(k, rows, columns), solved)
@@ -148,10 +155,10 @@ def _mapped(file: Path) -> NDArray[Any]:
     return array
 
 
-def planned(shape: tuple[int, int], count: int, itemsize: int) -> tuple[tuple[Load, ...], int]:
+def planned(shape: tuple[int, int], count: int, itemsize: int, shrunk: int = 1) -> tuple[tuple[Load, ...], int]:
     """What the stages need for ``count`` sections of ``shape``, and the bytes that lie on the disk meanwhile."""
-    pixels, passes = prod(shape), len(PASSES)
-    coefficients = 2 * prod(spline_size(shape, SPACING_PX))
+    pixels, passes = prod(shape) // shrunk**2, len(PASSES)
+    coefficients = 2 * prod(spline_size(shape, SPACING_PX * shrunk))
     cells = TERMS * 4 * pixels // CELL_PX**2
     window = min(pixels, WINDOW_PX**2)
     compare = Load(passes * 2 * count, 40_000_000 + 2 * itemsize * pixels + 120 * window + cells, 0.05 + 2e-7 * pixels)

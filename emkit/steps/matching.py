@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emkit import align
 from emkit.align.options import MatchOptions
+from emkit.align.preparing import Preparing
 from emkit.align.remedies import Remedies
 from emkit.align.resemblance import Resemblance, resemblance
 from emkit.io.sections import read_section
@@ -15,8 +17,9 @@ from emkit.model import Stack
 from emkit.run.stage import Stage, stage
 from emkit.transforms import Affine
 
+UNAFFECTED = ("exclude", "remedies", "snr_threshold", "canvas", "voxel_size_nm", "model")  # by these: matches of a key
 Pair = tuple[int, int]  # places in the stack
-Task = tuple[Stack, int, int, float, MatchOptions, tuple[bool, bool]]
+Task = tuple[Stack, Stack, int, int, Preparing, float, MatchOptions, tuple[bool, bool]]
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,13 @@ class Matched:
 class Pairing:
     """How the pairs of a stack are matched and judged. The stack is in the order that remedies ask for, which count by files.
 
-    ``depths`` are those of the places in the stack; a threshold of None is calibrated for the window of each pair.
+    ``prepared`` are the same sections as they are matched, made so by ``preparing``. ``depths`` are those of the places in the
+    stack; a threshold of None is calibrated for the window of each pair.
     """
 
     stack: Stack
+    prepared: Stack
+    preparing: Preparing
     asked: Remedies
     depths: tuple[int, ...]
     max_shift_px: float
@@ -50,7 +56,7 @@ class Pairing:
         """In a step: the matches of these pairs. What a task gives does not depend on where its sections stand."""
         pairs = sorted(pairs)
         tasks = {self._key(i, j): self._task(i, j) for i, j in pairs}
-        found = yield from stage(name, match_sections, tasks, "pairs")
+        found = yield from stage(name, match_sections, tasks, "pairs", UNAFFECTED)
         return {(i, j): found[self._key(i, j)] for i, j in pairs}
 
     def judged(self, pair: Pair, match: align.Match) -> align.PairQuality:
@@ -69,17 +75,31 @@ class Pairing:
 
     def _task(self, i: int, j: int) -> Task:
         flipped = (self.asked.order[i] in self.asked.flipped, self.asked.order[j] in self.asked.flipped)
-        return self.stack, i, j, self.reach(i, j), self._options(i, j), flipped
+        return self.stack, self.prepared, i, j, self.preparing, self.reach(i, j), self._options(i, j), flipped
 
 
-def match_sections(stack: Stack, i: int, j: int, max_shift_px: float, options: MatchOptions, flipped: tuple[bool, bool]) -> Matched:
-    """One task: match two sections of the stack; ``flipped`` says of each whether it was imaged face down."""
+def match_sections(
+    stack: Stack,
+    prepared: Stack,
+    i: int,
+    j: int,
+    preparing: Preparing,
+    max_shift_px: float,
+    options: MatchOptions,
+    flipped: tuple[bool, bool],
+) -> Matched:
+    """One task: match two sections as they are prepared, and see what they share as they were imaged; ``flipped`` says of each
+    whether it was imaged face down."""
     flip = Affine.of(np.diag([1.0, -1.0]), (0, stack.shape[1] - 1))
-    fixed, moving = (read_section(stack, z)[:, :: -1 if over else 1] for z, over in zip((i, j), flipped, strict=True))
-    match = align.match_pair(fixed, moving, max_shift_px, options)
-    shared = resemblance(match, fixed, moving)
+    asked, reach = preparing.options(options), max_shift_px / preparing.downscale
+    match = preparing.match(align.match_pair(_read(prepared, i, flipped[0]), _read(prepared, j, flipped[1]), reach, asked))
+    shared = resemblance(match, _read(stack, i, flipped[0]), _read(stack, j, flipped[1]))
     if flipped[1]:
         match = replace(match, affine=flip.compose(match.affine))
     if flipped[0]:
         match = replace(match, affine=match.affine.compose(flip))
     return Matched(match, shared)
+
+
+def _read(stack: Stack, z: int, flipped: bool) -> NDArray[Any]:
+    return read_section(stack, z)[:, :: -1 if flipped else 1]

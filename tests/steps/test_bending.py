@@ -67,7 +67,7 @@ def test_windows_of_any_size_bring_bent_sections_back(raw: Path, tmp_path: Path,
     for folder, core, window_px in (("whole", 64, 2048), ("parts", 4, 100)):
         monkeypatch.setattr(windows, "WINDOW_PX", window_px)
         monkeypatch.setattr(windows, "BLIND_PX", 48)
-        bending = Bending(sections, (0, 1, 2), ((0, 1), (0, 2), (1, 2)), (SIZE, SIZE), tmp_path / folder, core)
+        bending = Bending(sections, (0, 1, 2), ((0, 1), (0, 2), (1, 2)), (SIZE, SIZE), tmp_path / folder, core=core)
         names = by_hand(bend_sections(bending, [Affine()] * COUNT))
         assert names[:2] == ["compare 1", "bend 1"] and names[-1] == "fields"
         maps = [read_elastic(tmp_path / folder, z, Affine(), SPACING_PX) for z in range(COUNT)]
@@ -101,3 +101,20 @@ def test_a_section_that_nothing_matches_bends_as_its_neighbours_do(raw: Path, tm
     assert np.abs(fields[0]).max() > 0.5
     by_hand(bend_sections(Bending(sections, (), (), (SIZE, SIZE), tmp_path / "none"), [Affine()] * COUNT))
     assert not np.load(tmp_path / "none" / "fields" / "0.npy").any()
+
+
+@pytest.mark.parametrize("contrast", ["normalised", "clahe"])
+def test_sections_are_matched_as_they_are_prepared_and_rendered_as_they_were_imaged(
+    raw: Path, tmp_path: Path, contrast: str
+) -> None:
+    (dirty := tmp_path / "dirty").mkdir()
+    for z in range(COUNT):
+        section = tifffile.imread(raw / f"{z}.tif")
+        section[20:60, 120:150] = 255  # dirt on the detector: it stays where the specimen moves
+        tifffile.imwrite(dirty / f"{z}.tif", section, compression="zlib")
+    asked: dict[str, Any] = dict(contrast=contrast, artefact_grey=(1, 254), model="elastic")
+    report = emkit.align_sections(dirty, out=tmp_path / "a.ome.zarr", voxel_size_nm=(45, 4.6, 4.6), downscale=2, **asked)
+    assert report.spacing_px == 2 * SPACING_PX
+    assert apart_px(lambda z: read_map(tmp_path / "a.ome.zarr", report, z)) < 0.5
+    assert (np.asarray(emkit.open_volume(tmp_path / "a.ome.zarr"))[1] == 255).any()
+    assert sorted(path.name for path in (tmp_path / "a.ome.zarr").iterdir() if path.is_dir()) == ["0", "1", "2", "fields"]
