@@ -12,15 +12,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
-from xml.etree import ElementTree
 
 from emkit.errors import DataError, ParameterError, PathError
 from emkit.io.headers import read_header
 from emkit.io.sections import section_files
+from emkit.io.trakem2 import NUMBER, read_project
 
 FIELDS = {"section": "z", "row": "y", "column": "x"}
 LARGEST = 500_000_000  # bytes of a file of positions
-NUMBER = r"([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)"
 
 
 @dataclass(frozen=True)
@@ -160,26 +159,8 @@ def _read_configuration(path: Path) -> list[Told]:
 
 
 def _read_trakem2(path: Path) -> list[Told]:
-    """Patches of layers, each ``matrix(a,b,c,d,tx,ty)`` with x' = a x + c y + tx; of the matrix the position is used."""
-    text = path.read_bytes()
-    if b"<!ENTITY" in text:
-        raise DataError(f"{path} defines entities, which no TrakEM2 project does. Needed: a project as TrakEM2 saved it.")
-    try:
-        root = ElementTree.fromstring(text)
-    except ElementTree.ParseError as wrong:
-        raise DataError(f"{path} is no whole XML: {wrong}. Save the project again.") from None
-    told: list[Told] = []
-    for n, layer in enumerate(root.iter("t2_layer")):
-        for patch in layer.iter("t2_patch"):
-            name, placed = patch.get("file_path", ""), patch.get("transform", "matrix(1,0,0,1,0,0)")
-            numbers = re.findall(NUMBER, placed)
-            if not name or len(numbers) != 6:
-                raise DataError(
-                    f"{path}: patch {patch.get('oid', '?')} has the transform {placed!r}; needed: a file and six numbers."
-                )
-            x, y = _numbers(path, 0, numbers[4], numbers[5])
-            told.append((layer.get("z", str(n)), name, y, x))
-    return told
+    """Of the matrix of a patch the shift is used."""
+    return [(patch.z, patch.file, patch.matrix[5], patch.matrix[4]) for patch in read_project(path).patches]
 
 
 def _numbers(path: Path, line: int, *texts: str | None) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 """Alignments of other programs: what is written comes back to 1e-9 px, and every convention is shown by points."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from emkit.io.alignments.alignem import read_alignem, write_alignem
 from emkit.io.alignments.field import to_six
 from emkit.io.alignments.placed import PlacedSection, PlacedStack, between_centres, between_edges, of_xy_rows, xy_rows
 from emkit.io.alignments.pyreconstruct import read_jser, write_jser
+from emkit.io.alignments.trakem2 import read_trakem2, write_trakem2
 from emkit.io.alignments.transform_list import read_list, write_list
+from emkit.io.trakem2 import read_project
 from emkit.transforms import Affine
 
 SHAPE = (300, 500)  # (y, x): a program that takes it for (x, y) errs by 200 px
@@ -284,3 +287,65 @@ def test_what_is_no_list_of_transforms(text: str, tmp_path: Path) -> None:
     file.write_text("\n")
     with pytest.raises(DataError, match="holds no transforms"):
         read_list(file, SHAPE)
+
+
+@given(sections)
+def test_trakem2_keeps_affines_sizes_and_lengths(tmp_path_factory: pytest.TempPathFactory, drawn: Drawn) -> None:
+    planted, file = stack_of(drawn), tmp_path_factory.mktemp("trakem2") / "p.xml"
+    write_trakem2(file, planted, Path('/images & "more"'))
+    found = read_trakem2(file)
+    assert apart(found, planted) < EXACT_PX
+    assert [(s.file, s.shape) for s in found.sections] == [(s.file, s.shape) for s in planted.sections]
+    assert found.voxel_size_nm == pytest.approx(planted.voxel_size_nm)
+
+
+def test_the_matrix_of_trakem2_by_points(tmp_path: Path) -> None:
+    """The corner of an image, half a px before the middle of its first one, goes to (tx, ty)."""
+    turned = Affine.rotation(30, (10, 20)).compose(Affine.translation(3, -7))
+    write_trakem2(file := tmp_path / "p.xml", stack_of([(turned, False, [])]), Path("/images"))
+    (patch,) = read_project(file).patches
+    a, b, c, d, tx, ty = patch.matrix
+    assert np.allclose([ty, tx], turned.invert()([-0.5, -0.5]) + 0.5, atol=EXACT_PX)
+    y, x = turned.invert()([40, 100])
+    assert (a * 100.5 + c * 40.5 + tx, b * 100.5 + d * 40.5 + ty) == pytest.approx((x + 0.5, y + 0.5), abs=EXACT_PX)
+
+
+LAYER = (
+    '<t2_layer oid="{0}" thickness="11.25" z="{1}"><t2_patch oid="9{0}" file_path="C:\\em\\s{2}.tif" {3}>{4}</t2_patch></t2_layer>'
+)
+TRAKEM2 = (
+    '<trakem2><project id="0"/><t2_layer_set oid="1" title="keep &lt; me"><t2_calibration pixelWidth="4.0" unit="nm"/>{}'
+    "</t2_layer_set></trakem2>"
+)
+
+
+def test_trakem2_changes_nothing_but_matrices(tmp_path: Path) -> None:
+    """Layers stand in the file in another order than their z; one patch has no matrix yet."""
+    area = '<t2_area_list oid="77"><t2_path d="M 1 2 L 3 4 z"/></t2_area_list>'
+    upper = LAYER.format(1, 11.25, 1, 'transform="matrix(1.0,0.0,0.0,1.0,5.0,6.5)" title="a"', "")
+    text = TRAKEM2.format(upper + LAYER.format(2, 0.0, 0, "", "") + area)
+    (file := tmp_path / "p.xml").write_text(text)
+    first, second = read_trakem2(file).sections
+    assert (first.file, second.file) == ("s0.tif", "s1.tif") and read_trakem2(file).voxel_size_nm == (45.0, 4.0, 4.0)
+    assert np.allclose(second.affine([0, 0]), [-6.5, -5.0])
+    planted = stack_of([(Affine.rotation(4), False, []), (Affine.translation(2, 3), False, [])])
+    write_trakem2(out := tmp_path / "out.xml", planted, Path("/images"), file)
+    assert apart(read_trakem2(out), planted) < EXACT_PX
+    without = [re.sub(r'transform="[^"]*" ?', "", one.read_text()) for one in (file, out)]
+    assert without[0] == without[1]
+
+
+@pytest.mark.parametrize(
+    "layers, message",
+    [
+        ("", "holds no patches"),
+        (LAYER.format(1, 0, 0, "", "") + LAYER.format(2, 0, 1, "", ""), "holds 2 patches in the layer at z 0"),
+        (LAYER.format(1, 0, 0, "", '<ict_transform_list id="3"/>'), r"s0.tif bends; needed: affines alone"),
+        (LAYER.format(1, 0, 0, 'transform="matrix(1)"', ""), "patch 91 has the transform"),
+        (LAYER.format(1, 0, 0, "", "").replace("11.25", "thick"), "found 'thick'; needed: a number"),
+    ],
+)
+def test_what_is_no_stack_of_trakem2(layers: str, message: str, tmp_path: Path) -> None:
+    (file := tmp_path / "p.xml").write_text(TRAKEM2.format(layers))
+    with pytest.raises(DataError, match=message):
+        read_trakem2(file)

@@ -36,8 +36,8 @@ def test_there_and_back_by_alignem(raw: Path, aligned: Path, tmp_path: Path) -> 
     assert np.array_equal(voxels(back), voxels(aligned))
 
 
-@pytest.mark.parametrize("name", ["p.jser", "p.txt"])
-def test_there_and_back_by_pyreconstruct(name: str, raw: Path, aligned: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["p.jser", "p.xml", "p.txt"])
+def test_there_and_back(name: str, raw: Path, aligned: Path, tmp_path: Path) -> None:
     emkit.export_alignment(aligned, raw, out=(file := tmp_path / name))
     sizes = {"voxel_size_nm": VOXEL_NM} if name == "p.txt" else {}  # a list does not tell it
     report = emkit.import_alignment(file, raw, out=tmp_path / "back.ome.zarr", **sizes)

@@ -7,11 +7,17 @@ from emkit.errors import ParameterError
 from emkit.io.alignments.alignem import read_alignem, write_alignem
 from emkit.io.alignments.placed import PlacedStack
 from emkit.io.alignments.pyreconstruct import read_jser, write_jser
+from emkit.io.alignments.trakem2 import read_trakem2, write_trakem2
 from emkit.io.alignments.transform_list import read_list, write_list
 
-Program = Literal["by-name", "AlignEM-SWiFT", "PyReconstruct", "transforms"]
-ENDINGS = {"AlignEM-SWiFT": (".swiftir", ".align", ".json"), "PyReconstruct": (".jser",), "transforms": (".txt",)}
-PROJECTS = ("AlignEM-SWiFT", "PyReconstruct")  # whose files hold more than an alignment
+Program = Literal["by-name", "AlignEM-SWiFT", "PyReconstruct", "TrakEM2", "transforms"]
+ENDINGS = {
+    "AlignEM-SWiFT": (".swiftir", ".align", ".json"),
+    "PyReconstruct": (".jser",),
+    "TrakEM2": (".xml",),
+    "transforms": (".txt",),
+}
+PROJECTS = ("AlignEM-SWiFT", "PyReconstruct", "TrakEM2")  # whose files hold more than an alignment
 
 
 def by_name(path: Path, program: Program, parameter: str) -> str:
@@ -31,6 +37,8 @@ def read_placed(path: Path, program: str, shape: tuple[int, int], level: int | N
     """The alignment of sections of ``shape`` (y, x) in a file of ``program``. DataError or ParameterError if there is none."""
     if program == "PyReconstruct":
         return read_jser(path, shape, alignment)
+    if program == "TrakEM2":
+        return read_trakem2(path)
     return read_list(path, shape) if program == "transforms" else read_alignem(path, level)
 
 
@@ -38,6 +46,8 @@ def write_placed(path: Path, program: str, stack: PlacedStack, images: Path, ali
     """The alignment as a file of ``program``, within a copy of ``project`` where one is given."""
     if program == "PyReconstruct":
         write_jser(path, stack, images, alignment, project)
+    elif program == "TrakEM2":
+        write_trakem2(path, stack, images, project)
     elif program == "transforms":
         write_list(path, stack)
     else:
