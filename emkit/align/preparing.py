@@ -6,7 +6,7 @@ after.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from emkit.align.correlation import Pixels, normalise, shrink
 from emkit.align.options import MatchOptions
 from emkit.align.pairs import Match
-from emkit.transforms import Affine
 
 Contrast = Literal["as-imaged", "normalised", "clahe"]
 TILE_PX, CLIP = 128, 3.0  # a tile of the equalisation; how steep it gets, as a multiple of an even histogram
@@ -63,10 +62,7 @@ class Preparing:
 
     def match(self, found: Match) -> Match:
         """In px as imaged, from px of prepared sections; its window stays as it was."""
-        affine: Affine = found.affine.enlarged(self.downscale)
-        return Match(
-            affine, found.window_px, found.whole_snr, found.snr, found.residual_px * self.downscale, found.inliers, found.failure
-        )
+        return replace(found, affine=found.affine.enlarged(self.downscale), residual_px=found.residual_px * self.downscale)
 
 
 def equalise(grey: Pixels, known: NDArray[np.bool_]) -> Pixels:

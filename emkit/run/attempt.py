@@ -13,6 +13,7 @@ from emkit.errors import DamagedError, PathError
 from emkit.params import Call, Reads
 from emkit.provenance import RESULT, TASKS, Run, fingerprint, recipe_text, versions, write_record
 from emkit.run.disk import refusing_full_disks
+from emkit.run.earlier import NOTHING, earlier_of
 from emkit.run.folder import RunFolder, State
 from emkit.run.mending import Mending
 from emkit.run.output import Claim, claimed, note_of, place, remove, seal, settle, unfinished
@@ -95,7 +96,8 @@ def attempt(
         if mending and claim and built and _whose(folder.journal) != identity:
             _begin_anew(claim, folder, built)
             mending.seed(built, folder.journal, identity)
-        journal = Journal(stack.enter_context(folder.journal.open("a+", errors="replace")), identity, built)
+        earlier = NOTHING if mending else earlier_of(call, identity, folder.path.parent)
+        journal = Journal(stack.enter_context(folder.journal.open("a+", errors="replace")), identity, built, earlier)
         if claim and built and (not journal.resumed or claim.run_folder() != folder.path):
             _begin_anew(claim, folder, built)
         if claim:

@@ -19,6 +19,7 @@ from emkit.errors import EmkitError, TaskError
 from emkit.progress import track
 from emkit.provenance import Written, await_files
 from emkit.run.disk import NO_SPACE
+from emkit.run.earlier import NOTHING, Earlier
 from emkit.run.executor import TRIES, Executor, outcomes
 from emkit.run.worker import Done, Failed
 
@@ -37,13 +38,22 @@ class Stage(Generic[T]):
     work: Callable[..., T]
     tasks: Mapping[str, tuple[Any, ...]]
     unit: str
+    unaffected_by: tuple[str, ...] = ()
 
 
 def stage(
-    name: str, work: Callable[..., T], tasks: Mapping[str, tuple[Any, ...]], unit: str = "tasks"
+    name: str,
+    work: Callable[..., T],
+    tasks: Mapping[str, tuple[Any, ...]],
+    unit: str = "tasks",
+    unaffected_by: tuple[str, ...] = (),
 ) -> Generator[Stage[T], Any, Mapping[str, T]]:
-    """In a step: `found = yield from stage("match", match_pair, {key: arguments}, "pairs")`. Key to result, in the order given."""
-    done: Mapping[str, T] = yield Stage(name, work, tasks, unit)
+    """In a step: `found = yield from stage("match", match_pair, {key: arguments}, "pairs")`. Key to result, in the order given.
+
+    ``unaffected_by`` names parameters that change nothing about a task of the same key: what a run that differed in these alone
+    has found is taken from it (`emkit.run.earlier`). Not for tasks that write.
+    """
+    done: Mapping[str, T] = yield Stage(name, work, tasks, unit, unaffected_by)
     return done
 
 
@@ -65,6 +75,18 @@ class Results(Mapping[str, T]):
         return len(self.tasks)
 
 
+def read_results(journal: Path) -> tuple[str, dict[str, dict[str, str]]]:
+    """The first line of a journal, and by stage and task the results in it as they stand there."""
+    found: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    with journal.open(errors="replace") as file:
+        identity = file.readline().rstrip("\n")
+        for line in file:
+            if (told := _read(line)) is None:
+                break
+            found[told["stage"]][told["task"]] = line.partition(RESULT)[2][: -len(END)]
+    return identity, found
+
+
 class Journal:
     """Finished tasks, a JSON line each, after a first line that says whose they are.
 
@@ -74,9 +96,9 @@ class Journal:
     comes after that, so that a line may be lost by a fall of the machine but never tells of what is not there.
     """
 
-    def __init__(self, file: IO[str], identity: str, built: Path | None = None) -> None:
+    def __init__(self, file: IO[str], identity: str, built: Path | None = None, earlier: Earlier = NOTHING) -> None:
         file.seek(0)
-        self.file, self.built = file, built
+        self.file, self.built, self.earlier = file, built, earlier
         # by stage and task the result as it stands in the file: as text it takes a third of the memory
         self.found: defaultdict[str, dict[str, str]] = defaultdict(dict)
         self.asked: list[Stage[Any]] = []
@@ -103,6 +125,10 @@ class Journal:
         self.asked.append(asked)
         built = self.built if writes(asked) else None
         mine = self.found[asked.name]
+        for key, text in self.earlier.of(asked.name, asked.unaffected_by).items():
+            if key in asked.tasks and key not in mine:
+                mine[key] = text
+                self.file.write(_line(asked.name, key, text))
         missing = {key: arguments for key, arguments in asked.tasks.items() if not _is_done(mine.get(key), built)}
         failed: list[Failed] = []
 

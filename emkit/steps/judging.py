@@ -12,6 +12,8 @@ from emkit.io.sections import read_section
 from emkit.model import Stack
 from emkit.run.stage import Stage, stage
 
+UNAFFECTED = ("exclude", "remedies", "snr_threshold", "canvas", "voxel_size_nm", "model", "max_shift_px")  # by these: a section
+
 
 def judge_stack(
     stack: Stack, numbers: Sequence[int], known: Mapping[tuple[int, int], Resemblance]
@@ -19,11 +21,11 @@ def judge_stack(
     """In a step: what is wrong with each section. ``known`` compares places in the stack, all neighbours among them; ``numbers``
     are those of the files."""
     count = len(stack.files)
-    looked = yield from stage("look", look_at_section, {str(numbers[z]): (stack, z) for z in range(count)}, "sections")
+    looked = yield from stage("look", look_at_section, {str(numbers[z]): (stack, z) for z in range(count)}, "sections", UNAFFECTED)
     verdict = Verdict(list(looked.values()), [known[z, z + 1] for z in range(count - 1)])
     skips = [(i, i + 2) for i in verdict.skips()]
     tasks = {f"{numbers[i]}-{numbers[j]}": (stack, i, j) for i, j in skips if (i, j) not in known}
-    compared = yield from stage("compare", compare_two, tasks, "pairs")
+    compared = yield from stage("compare", compare_two, tasks, "pairs", UNAFFECTED)
     places = yield from stage("search", search_section, {str(z): (stack, z) for z in verdict.searched()}, "sections")
     far = {i: known[i, j] if (i, j) in known else compared[f"{numbers[i]}-{numbers[j]}"] for i, j in skips}
     return verdict.sections(far, {int(z): place for z, place in places.items()})
