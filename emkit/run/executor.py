@@ -9,7 +9,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from emkit.errors import EmkitError
 from emkit.progress import PERIOD_S, Cancelled, cancelled
@@ -18,8 +18,20 @@ from emkit.run.worker import Done, Failed, attempt
 TRIES = 3
 LARGEST_BATCH = 64
 QUICKLY = 4  # the pace follows what the last so many tasks took
+NEEDS = "needs"  # the attribute of a task
+F = TypeVar("F", bound=Callable[..., Any])
 Work = Callable[..., Any]
 Tasks = Mapping[str, tuple[Any, ...]]
+
+
+def needs(*modules: str) -> Callable[[F], F]:
+    """Of a task: what it imports when it begins. Workers are then forked from a process that has done so, once for all of them."""
+
+    def marked(work: F) -> F:
+        setattr(work, NEEDS, modules)
+        return work
+
+    return marked
 
 
 class WorkerDied(RuntimeError):

@@ -15,7 +15,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, Self
 
-from emkit.run.executor import TRIES, Answer, Tasks, Unbegun, Work, WorkerDied
+from emkit.run.executor import NEEDS, TRIES, Answer, Tasks, Unbegun, Work, WorkerDied
 from emkit.run.machine import cores
 from emkit.run.worker import LONGEST_MESSAGE, Done, Failed
 
@@ -138,7 +138,7 @@ class Pool:
         return bool(self.idle) or len(self.busy) < self.size
 
     def begin(self, work: Work, tasks: Tasks) -> None:
-        connection = self.idle.pop() if self.idle else self._hire(work.__module__)
+        connection = self.idle.pop() if self.idle else self._hire({work.__module__, *getattr(work, NEEDS, ())})
         with suppress(BrokenPipeError, ConnectionResetError):  # it has just died: its answer says so
             connection.send((work, dict(tasks)))
         self.busy[connection] = list(tasks)
@@ -147,11 +147,11 @@ class Pool:
         ready = wait(list(self.busy), timeout=timeout_s)
         return [answer for connection in list(self.busy) if connection in ready for answer in self._answers(connection)]
 
-    def _hire(self, module: str) -> "Connection[Any, Any]":
+    def _hire(self, modules: set[str]) -> "Connection[Any, Any]":
         for _ in range(TRIES):
             one = nursery(self.threads)
             try:
-                connection, self.pids[connection] = one.worker({module}, self.folder or os.getcwd())
+                connection, self.pids[connection] = one.worker(modules, self.folder or os.getcwd())
                 return connection
             except (EOFError, OSError):  # the nursery was killed at this moment: the next one is new
                 one.close()

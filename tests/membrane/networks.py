@@ -9,7 +9,7 @@ from emkit.membrane.model import Configuration, Model, Target, build_network
 
 SIZES: dict[int, tuple[str, dict[str, int | list[int] | list[list[int]]], tuple[float, float, float]]] = {
     2: ("unet2d", {"width": 32, "depth": 2, "stem": 2}, (50.0, 4.0, 4.0)),
-    3: ("unet3d", {"widths": [32, 32], "stem": 2}, (8.0, 8.0, 8.0)),
+    3: ("unet3d", {"widths": [32, 32], "pools": [[2, 2, 2]], "kernels": [[3, 3, 3]] * 2}, (8.0, 8.0, 8.0)),
 }
 
 

@@ -1,0 +1,150 @@
+"""The tasks of predict-membranes: what a worker does with a network. Axis order is (z, y, x)."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emkit.blocks import Block, Span
+from emkit.io.arrays import Voxels
+from emkit.io.omezarr import build_block, write_block
+from emkit.membrane.model import load_model
+from emkit.membrane.prediction import Channel
+from emkit.membrane.resampling import Resampling
+from emkit.model import Shape
+from emkit.provenance import Written
+from emkit.run.executor import needs
+from emkit.run.machine import cores
+
+if TYPE_CHECKING:
+    from emkit.membrane.inference import Precision, Predictor
+else:
+    Precision = str  # torch is slow to import: workers have it from the process they are forked from
+
+INFERENCE = "emkit.membrane.inference"
+HALVED = "halved"  # a folder within the unfinished output
+SAMPLED, SAMPLED_PX = 8, 1024  # sections, and the side of the square in each, whose gray values are looked at
+
+
+@dataclass(frozen=True)
+class Job:
+    """What each task needs to know. `box` is what is predicted of the source; `tasks` as many are there."""
+
+    model: Path
+    voxels: Voxels
+    box: Block
+    resampling: Resampling
+    channels: tuple[Channel, ...]
+    dtype: str
+    tta: int
+    device: str
+    tasks: int
+
+
+@dataclass(frozen=True)
+class Means:
+    """How the device computes best, how far the network looks there, how blocks then differ from the whole; the last in words."""
+
+    precision: Precision
+    reach: Shape | None
+    difference: float
+    told: str
+
+
+@dataclass(frozen=True)
+class GrayValues:
+    mean: float
+    std: float
+
+
+@needs(INFERENCE)
+def find_means(model: Path, device: str) -> Means:
+    """One task: before the first block. ResourceError where there is no such device."""
+    from emkit.membrane.inference import Predictor, check_device, fastest_precision, use_threads
+
+    check_device(device)
+    use_threads(cores())
+    precision = fastest_precision(device)
+    proof = Predictor(load_model(model), precision=precision, device=device).proof
+    return Means(precision, proof.reach, proof.difference, str(proof))
+
+
+def measure_gray(voxels: Voxels, sections: tuple[int, ...]) -> GrayValues:
+    """One task: the gray values in the middle of some sections."""
+    _, height, width = voxels.shape
+    parts = [voxels.read(Block((z, z + 1), _middle(height), _middle(width))).ravel() for z in sections]
+    gray = np.concatenate(parts).astype(np.float64)
+    gray = gray[np.isfinite(gray)]
+    return GrayValues(float(gray.mean()), float(gray.std()) or 1.0) if gray.size else GrayValues(0.0, 1.0)
+
+
+@needs(INFERENCE)
+def predict_block(job: Job, means: Means, gray: GrayValues, out: Path, block: Block) -> Written:
+    """One task: a block of each volume."""
+    said = _said(job, means, gray, out, block)
+    files: dict[str, str | None] = {}
+    for channel in job.channels:
+        probability = channel.of(said)
+        voxels = np.rint(probability * 255).astype(np.uint8) if job.dtype == "uint8" else np.ascontiguousarray(probability)
+        files |= _below(channel.group, write_block(out / channel.group, block, voxels))
+    return Written(files)
+
+
+def build_level(out: Path, group: str, level: int, block: Block, finer: tuple[Path, ...]) -> Written:
+    """One task: a block of a coarser level."""
+    return Written(_below(group, build_block(out / group, level, block, finer)))
+
+
+def _said(job: Job, means: Means, gray: GrayValues, out: Path, block: Block) -> NDArray[np.float32]:
+    """All channels (C, z, y, x) of a block of the output."""
+    from emkit.membrane.inference import check_finite, use_threads
+
+    use_threads(cores() // job.tasks)
+    predictor = _predictor(job.model, job.tta, job.device, means, gray)
+    wanted, way = _shifted(block, job.box), job.resampling
+    inside = way.back.needed(wanted)
+    window = predictor.window(inside, way.target)
+    held = way.needed(window)
+    voxels = job.voxels.read(held)
+    check_finite(voxels, held)
+    said = predictor.predict(way.apply(voxels, held, window), window, inside, way.target)
+    if predictor.halved:
+        (out / HALVED).mkdir(exist_ok=True)
+        (out / HALVED / str(block)).touch()
+    return way.back.apply(said, inside, wanted)
+
+
+@lru_cache(maxsize=1)
+def _predictor(model: Path, tta: int, device: str, means: Means, gray: GrayValues) -> "Predictor":
+    """Kept by a worker from block to block."""
+    from emkit.membrane.exactness import Proof
+    from emkit.membrane.inference import Gray, Predictor
+
+    proof = Proof(means.reach, means.difference)
+    return Predictor(
+        load_model(model), tta=tta, precision=means.precision, device=device, gray=Gray(gray.mean, gray.std), proof=proof
+    )
+
+
+def sampled(count: int) -> tuple[int, ...]:
+    """The sections whose gray values are looked at, of so many."""
+    return tuple(sorted({round(z) for z in np.linspace(0, count - 1, min(count, SAMPLED))}))
+
+
+def _middle(size: int) -> Span:
+    low = max(0, (size - SAMPLED_PX) // 2)
+    return low, min(size, low + SAMPLED_PX)
+
+
+def _shifted(block: Block, box: Block) -> Block:
+    """A block of the output, as one of the source."""
+    spans = zip((block.z, block.y, block.x), (box.z, box.y, box.x), strict=True)
+    z, y, x = ((low + first, high + first) for (low, high), (first, _) in spans)
+    return Block(z, y, x)
+
+
+def _below(group: str, made: Written) -> dict[str, str | None]:
+    return {f"{group}/{name}" if group else name: digest for name, digest in made.files.items()}
