@@ -29,6 +29,7 @@ _HOME = {
     "reconstruct_phase": "steps.reconstructing",
     "repair": "runs",
     "rerun": "runs",
+    "score": "steps.scoring_segmentations",
     "segment": "steps.segmenting",
     "verify": "runs",
     "virtual_image": "steps.imaging",

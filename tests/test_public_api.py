@@ -31,6 +31,8 @@ NAMES = {
     "reconstruct_phase",
     "repair",
     "rerun",
+    "score",
+    "segment",
     "verify",
     "virtual_image",
 }

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from emkit.io.omezarr import read_region, read_volume
 from emkit.model import Level, SizeNm
 
 DTYPES = ("uint8", "float32")
+TOLERANCE = 1e-6
 
 
 def open_probability(path: Path) -> Level:
@@ -26,29 +28,46 @@ def open_probability(path: Path) -> Level:
 
 
 def read_probability(path: Path, block: Block) -> NDArray[np.float32]:
-    """The probability of a block, 0 to 1. DataError where it is none: NaN, or outside of 0 to 1."""
-    found = read_region(path, 0, block)
+    """The probability of a block, 0 to 1. DataError where it is none."""
+    return as_probability(path, read_region(path, 0, block), *(low for low, _ in (block.z, block.y, block.x)))
+
+
+def as_probability(path: Path, found: NDArray[Any], z: int = 0, y: int = 0, x: int = 0) -> NDArray[np.float32]:
+    """Voxels that were read at (z, y, x), as numbers from 0 to 1. DataError with the first that is NaN or lies outside."""
     if found.dtype == np.uint8:
         return found.astype(np.float32) / np.float32(255)
-    wrong = ~((found >= -1e-6) & (found <= 1 + 1e-6))
+    wrong = ~((found >= -TOLERANCE) & (found <= 1 + TOLERANCE))
     if wrong.any():
-        z, y, x = (int(i + low) for i, (low, _) in zip(np.argwhere(wrong)[0], (block.z, block.y, block.x), strict=True))
-        value = found[wrong][0]
+        first = np.argwhere(wrong)[0]
+        z, y, x = (int(i) + low for i, low in zip(first, (z, y, x), strict=True))
         raise DataError(
-            f"{path} holds {value} at (z={z}, y={y}, x={x}), and {np.count_nonzero(wrong)} such voxels in {block}; "
+            f"{path} holds {found[tuple(first)]} at (z={z}, y={y}, x={x}), and {np.count_nonzero(wrong)} such voxels around; "
             "needed: probabilities from 0 to 1. Predict it anew, or divide it by its largest value."
         )
-    probability: NDArray[np.float32] = found
-    return probability
+    return found.astype(np.float32, copy=False)
 
 
 def predicted_dim(path: Path) -> int:
     """In how many dimensions the model looked that predicted the volume. ParameterError where the volume does not tell."""
-    document = json.loads((path / "zarr.json").read_text()) if (path / "zarr.json").is_file() else {}
-    told = document.get("attributes", {}).get("emkit", {}).get("dim")
-    if told not in (2, 3):
+    if (told := told_dim(path)) is None:
         raise ParameterError(f"dim is missing: {path} does not tell with which model it was predicted. Give 2 or 3.")
-    return int(told)
+    return told
+
+
+def told_dim(path: Path) -> int | None:
+    """In how many dimensions a volume was predicted, or segmented; None where it does not tell."""
+    try:
+        told = json.loads((path / "zarr.json").read_text())["attributes"]["emkit"]["dim"]
+    except (OSError, ValueError, LookupError):
+        return None
+    return told if told in (2, 3) else None
+
+
+def tell_dim(path: Path, dim: int) -> None:
+    """Keep with a volume in how many dimensions it was segmented."""
+    document = json.loads((path / "zarr.json").read_text())
+    document["attributes"]["emkit"] = {"dim": dim}
+    (path / "zarr.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 def read_mask(path: Path, block: Block, voxel_size_nm: SizeNm, origin_nm: SizeNm) -> NDArray[np.bool_]:

@@ -18,6 +18,7 @@ STEPS = {  # name: module of this package
     "make_phantom": "simulating",
     "predict_membranes": "predicting",
     "segment": "segmenting",
+    "score": "scoring_segmentations",
     "fetch_data": "fetching",
     "count_scan": "counting",
     "build_reference": "referencing",

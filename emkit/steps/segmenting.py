@@ -26,7 +26,7 @@ from emkit.io.omezarr import (
     shard_grid,
     write_block,
 )
-from emkit.io.probabilities import open_probability, predicted_dim, read_mask, read_probability
+from emkit.io.probabilities import open_probability, predicted_dim, read_mask, read_probability, tell_dim
 from emkit.membrane.fragments import Dim, Geometry, find_seeds, grow_fragments, halos, membrane_distance, with_halo, within
 from emkit.membrane.instances import EdgeSums, label_seeds, region_edges, solve_cells
 from emkit.membrane.reconciliation import face_pairs, first_voxels, number_components, offsets_of
@@ -115,6 +115,7 @@ def segment(
     told: dict[str, Any] = {"shape": full.shape, "dtype": "uint32", "voxel_size_nm": full.voxel_size_nm}
     told |= {"origin_nm": full.origin_nm, "kind": "labels"}
     create_volume(out, **told)
+    tell_dim(out, wanted)
     chunk: Shape = (thin or CHUNK_PX, CHUNK_PX, CHUNK_PX)
     for name in (SEEDS, FRAGMENTS):
         create_volume(out / name, chunk_px=chunk, shard_px=job.side, levels=1, **told)

@@ -1,0 +1,123 @@
+"""segment and score as commands: cells of a planted probability, the same for any blocks, and what is refused before work."""
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+import tifffile
+
+from emkit import open_volume, plan, score, segment
+from emkit.errors import DataError, ParameterError
+from emkit.io.omezarr import read_volume
+from emkit.measure.overlaps import Overlaps
+from emkit.measure.partitions import segmentation_scores
+from tests.io.readers import write_volume
+from tests.membrane.test_instances import cells
+
+judge: Any = import_module("tests.judges.evaluate_segmentation")
+NM = (45.0, 4.6, 4.6)
+TRUTH, PROBABILITY = cells(0, (2, 150, 200), 30, flat=True)
+
+
+@pytest.fixture
+def probability(tmp_path: Path) -> Path:
+    write_volume(path := tmp_path / "p.ome.zarr", PROBABILITY, NM)
+    return path
+
+
+def labels_of(path: Path) -> np.ndarray:
+    return np.asarray(open_volume(path))
+
+
+def test_cells_of_sections_for_any_blocks(probability: Path, tmp_path: Path) -> None:
+    report = segment(probability, out=tmp_path / "s.ome.zarr", dim=2)
+    labels = labels_of(tmp_path / "s.ome.zarr")
+    volume = read_volume(tmp_path / "s.ome.zarr")
+    assert (volume.kind, volume.levels[0].voxel_size_nm, labels.shape) == ("labels", NM, TRUTH.shape)
+    assert report.cells == len(np.unique(labels)) and labels.min() == 1
+    tables = [Overlaps.of(a, b) for a, b in zip(labels, TRUTH, strict=True)]
+    assert segmentation_scores(tables)["vi"] < 0.25
+    kept = sorted(path.name for path in (tmp_path / "s.ome.zarr").iterdir())
+    assert {"fragments", "graph"} <= set(kept) and "seeds" not in kept
+
+    segment(probability, out=tmp_path / "b.ome.zarr", dim=2, block_px=64)
+    blocks = labels_of(tmp_path / "b.ome.zarr")
+    between = segmentation_scores([Overlaps.of(a, b) for a, b in zip(blocks, labels, strict=True)])
+    assert between["vi"] < 0.02  # fragments may reach further than a halo; seeds and graph are exact
+
+
+def test_cells_of_a_volume_for_any_blocks(tmp_path: Path) -> None:
+    _, probability = cells(1, (66, 70, 130), 30, flat=False)
+    write_volume(tmp_path / "p.ome.zarr", probability, (10.0, 10.0, 10.0))
+    report = segment(tmp_path / "p.ome.zarr", out=tmp_path / "s.ome.zarr", dim=3)
+    segment(tmp_path / "p.ome.zarr", out=tmp_path / "b.ome.zarr", dim=3, block_px=64)
+    labels, blocks = labels_of(tmp_path / "s.ome.zarr"), labels_of(tmp_path / "b.ome.zarr")
+    assert report.cells == labels.max()
+    assert segmentation_scores([Overlaps.of(blocks, labels)])["vi"] < 0.02
+
+
+def test_a_mask_is_left_out_though_it_is_coarser(probability: Path, tmp_path: Path) -> None:
+    mask = np.zeros((2, 75, 100), np.uint8)
+    mask[:, 20:40, 30:60] = 1
+    write_volume(tmp_path / "m.ome.zarr", mask, (45.0, 9.2, 9.2))
+    segment(probability, out=tmp_path / "s.ome.zarr", dim=2, mask=tmp_path / "m.ome.zarr")
+    labels = labels_of(tmp_path / "s.ome.zarr")
+    assert (labels[:, 42:78, 62:118] == 0).all() and (labels[:, :38] > 0).all()
+
+
+def test_scores_are_those_of_the_judge(probability: Path, tmp_path: Path) -> None:
+    interior = ((PROBABILITY < 0.4) * 255).astype(np.uint8)
+    (tmp_path / "truth").mkdir()
+    for z, section in enumerate(interior):
+        imageio.imwrite(tmp_path / "truth" / f"{z}.png", section)
+    wanted = judge.evaluate(PROBABILITY, interior)
+    found = score(probability, tmp_path / "truth", out=tmp_path / "s.json").scores
+    assert found["cells"] == pytest.approx(wanted["segmentation"], abs=1e-12)
+    for name in ("v_rand", "v_info", "v_rand_threshold", "v_info_threshold"):
+        assert found["lines"][name] == pytest.approx(wanted["thinned"][name], abs=1e-12)
+    for name, value in wanted["pixel"].items():
+        assert found["membrane"][name] == pytest.approx(value, abs=1e-12)
+    assert json.loads((tmp_path / "s.json").read_text()) == found
+
+    segment(probability, out=tmp_path / "s.ome.zarr", dim=2)
+    wanted = judge.evaluate(labels_of(tmp_path / "s.ome.zarr"), interior)
+    assert score(tmp_path / "s.ome.zarr", tmp_path / "truth").scores["cells"] == pytest.approx(wanted["segmentation"], abs=1e-12)
+
+
+def test_instances_in_a_volume_and_clefts(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "truth.tif", TRUTH.astype(np.uint32))
+    tifffile.imwrite(tmp_path / "found.tif", np.roll(TRUTH, 3, 2).astype(np.uint32))
+    wanted = judge.evaluate(np.roll(TRUTH, 3, 2), TRUTH, dim=3)
+    found = score(tmp_path / "found.tif", tmp_path / "truth.tif", dim=3)
+    assert found.scores["cells"] == pytest.approx(wanted["segmentation"], abs=1e-12)
+    clefts = score(tmp_path / "found.tif", tmp_path / "truth.tif", truth_kind="cleft", voxel_size_nm=NM)
+    assert clefts.scores["clefts"]["cremi_cleft"] == 0
+
+
+def test_what_is_refused(probability: Path, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="dim is missing: .*p.ome.zarr does not tell with which model"):
+        plan(segment, probability, out=tmp_path / "s.ome.zarr")
+    with pytest.raises(ParameterError, match="block_px: found 100; needed: 64 times a power of two"):
+        plan(segment, probability, out=tmp_path / "s.ome.zarr", dim=2, block_px=100)
+    write_volume(tmp_path / "l.ome.zarr", TRUTH.astype(np.uint32), NM, "labels")
+    with pytest.raises(ParameterError, match="holds labels of type uint32; needed: a probability"):
+        plan(segment, tmp_path / "l.ome.zarr", out=tmp_path / "s.ome.zarr", dim=2)
+    with pytest.raises(ParameterError, match="needed: the same place of both"):
+        tifffile.imwrite(tmp_path / "small.tif", TRUTH[:, :9].astype(np.uint32))
+        plan(score, probability, tmp_path / "small.tif")
+    with pytest.raises(ParameterError, match="holds numbers of type float32; needed: integers"):
+        tifffile.imwrite(tmp_path / "float.tif", TRUTH.astype(np.float32))
+        plan(score, probability, tmp_path / "float.tif")
+
+
+@pytest.mark.parametrize("value", [np.nan, 3.0])
+def test_no_probability(value: float, tmp_path: Path) -> None:
+    wrong = PROBABILITY.copy()
+    wrong[1, 20, 30] = value
+    write_volume(tmp_path / "p.ome.zarr", wrong, NM)
+    with pytest.raises(DataError, match=rf"holds {value} at \(z=1, y=20, x=30\)"):
+        segment(tmp_path / "p.ome.zarr", out=tmp_path / "s.ome.zarr", dim=2)
