@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log2
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from emkit.errors import ParameterError
 from emkit.membrane.losses import Objective, parse_losses
 from emkit.membrane.model import Configuration, Offset, Target, TargetName, read_configuration
+from emkit.membrane.networks import ARCHITECTURES
 from emkit.membrane.targets import LabelKind, Truth, maps_of
 
 if TYPE_CHECKING:
@@ -20,7 +22,8 @@ NAMES: tuple[TargetName, ...] = ("membrane", "foreground", "contour", "distance"
 NEAR_2D: tuple[Offset, ...] = ((0, -1, 0), (0, 0, -1))
 FAR_2D: tuple[Offset, ...] = ((0, -9, 0), (0, 0, -9), (0, -9, -9), (0, 9, -9), (0, -27, 0), (0, 0, -27))
 NEAR_3D: tuple[Offset, ...] = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
-FAR_3D: tuple[Offset, ...] = ((-3, 0, 0), (0, -3, 0), (0, 0, -3), (-9, 0, 0), (0, -9, 0), (0, 0, -9))
+FAR_3D: tuple[Offset, ...] = ((-4, 0, 0), (0, -4, 0), (0, 0, -4), (-10, 0, 0), (0, -10, 0), (0, 0, -10))
+SIDE_2D, SIDE_3D, SIDE_THICK, DEEP = 224, 80, 160, 16  # of patches, px; and how deep one is of thick sections, at least
 FAR_THICK: tuple[Offset, ...] = ((-2, 0, 0), (0, -3, 0), (0, 0, -3), (0, -9, 0), (0, 0, -9), (0, -27, 0), (0, 0, -27))
 
 
@@ -66,6 +69,26 @@ class Course:
         maps = maps_of(truth, names, self.dim, self.voxel_size_nm, self.thickness_px)
         gray = ((image.astype(np.float32) - mean) / std).astype(np.float32)
         return Field(gray, maps.astype(np.float16), truth.ids, truth.known)
+
+
+def network_for(
+    name: str, dim: Literal[2, 3], voxel_size_nm: tuple[float, float, float]
+) -> tuple[str, dict[str, int | list[int] | list[list[int]]]]:
+    """The architecture of this name, or the one that fits, with its options. ParameterError for an unknown one."""
+    ratio = voxel_size_nm[0] / voxel_size_nm[2]
+    chosen = name or ("unet2d" if dim == 2 else "unet3d" if ratio < 1.5 else "anisotropic")
+    if chosen not in ARCHITECTURES:
+        raise ParameterError(f"architecture: found {chosen!r}; needed: {', '.join(ARCHITECTURES)}.")
+    return chosen, {"ratio": 2 ** max(1, round(log2(ratio)))} if chosen == "anisotropic" else {}
+
+
+def patch_for(side: int | None, dim: Literal[2, 3], voxel_size_nm: tuple[float, float, float]) -> tuple[int, ...]:
+    """The patch with this side, or the usual one: of a volume as deep as wide in nm, and some sections at least."""
+    if dim == 2:
+        return (side or SIDE_2D,) * 2
+    thick = voxel_size_nm[0] >= 1.5 * voxel_size_nm[2]
+    chosen = side or (SIDE_THICK if thick else SIDE_3D)
+    return (max(DEEP, round(chosen * voxel_size_nm[2] / voxel_size_nm[0] / 8) * 8) if thick else chosen, chosen, chosen)
 
 
 def parse_objectives(texts: Sequence[str], dim: Literal[2, 3], voxel_size_nm: tuple[float, float, float]) -> tuple[Objective, ...]:

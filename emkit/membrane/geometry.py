@@ -28,13 +28,14 @@ class Placement:
     def patch(self) -> tuple[int, ...]:
         return self.places.shape[1:]
 
-    def take(self, source: NDArray[np.generic], *, nearest: bool = False) -> Floats:
-        """The channels of a source (C, [z,] y, x) at these places, (C, *patch)."""
-        sizes = source.shape[1:]
+    def take(self, *sources: NDArray[np.generic], nearest: bool = False) -> Floats:
+        """The channels of sources (C, [z,] y, x) of one size at these places, one after the other, (C, *patch)."""
+        sizes = sources[0].shape[1:]
         flat = self.places.reshape(len(sizes), -1)
         low = [int(np.clip(floor(value), 0, n - 2)) for value, n in zip(flat.min(1), sizes, strict=True)]
         high = [int(np.clip(ceil(value) + 1, k + 2, n)) for value, n, k in zip(flat.max(1), sizes, low, strict=True)]
-        window = source[(slice(None), *map(slice, low, high))].astype(np.float32)
+        within = (slice(None), *map(slice, low, high))
+        window = np.concatenate([source[within] for source in sources], dtype=np.float32, casting="unsafe")
         scaled = [
             (axis - k) * (2 / (h - k - 1)) - 1 for axis, k, h in zip(self.places, low, high, strict=True)
         ]  # to -1…1 from the first voxel to the last, as grid_sample counts

@@ -106,14 +106,14 @@ class Sampler:
             centre = [float(z), float(y), float(x)]
         where = self._placed(centre, rng)
         flat = asked.dim == 2
-        image = where.take(one.image if flat else one.image[None])[0]
-        maps = where.take(one.maps[:, 0] if flat else one.maps)
-        known = where.take((one.known if flat else one.known[None]).astype(np.float32), nearest=True)
-        truth, weight = [maps], [np.broadcast_to(known, maps.shape)]
+        image, *maps = where.take(one.image if flat else one.image[None], one.maps[:, 0] if flat else one.maps)
+        known, ids = np.ones_like(image), np.zeros_like(image)
+        if not one.known.all() or any(target.offsets for target in asked.targets):
+            known, ids = where.take(*(part if flat else part[None] for part in (one.known, one.ids)), nearest=True)
+        truth, weight = [np.reshape(maps, (-1, *known.shape))], [np.broadcast_to(known, (len(maps), *known.shape))]
         for target in asked.targets:
             if target.offsets:
-                ids = where.take((one.ids if flat else one.ids[None]).astype(np.float32), nearest=True).astype(np.int32)
-                same, inside = affinities_of(ids if flat else ids[0], target.offsets)
+                same, inside = affinities_of((ids[None] if flat else ids).astype(np.int32), target.offsets)
                 truth.append(same[:, 0] if flat else same)
                 weight.append((inside[:, 0] if flat else inside) * known)
         if asked.augment:

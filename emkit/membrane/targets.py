@@ -127,7 +127,8 @@ def membrane(truth: Truth, voxel_size_nm: Sizes, thickness_px: int) -> NDArray[A
 
 def foreground(truth: Truth, voxel_size_nm: Sizes, thickness_px: int) -> NDArray[Any]:
     """1 within objects."""
-    return (truth.ids != 0) & ~truth.membrane
+    made: Mask = (truth.ids != 0) & ~truth.membrane
+    return made
 
 
 def contour(truth: Truth, voxel_size_nm: Sizes, thickness_px: int) -> Any:

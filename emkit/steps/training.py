@@ -19,8 +19,7 @@ from emkit.errors import ParameterError, PathError
 from emkit.io.arrays import Voxels
 from emkit.io.pairing import Pairing, pair_labels
 from emkit.io.voxels import open_voxels
-from emkit.membrane.course import Course, angstrom, check_continued, parse_objectives
-from emkit.membrane.networks import ARCHITECTURES
+from emkit.membrane.course import Course, angstrom, check_continued, network_for, parse_objectives, patch_for
 from emkit.membrane.targets import LabelKind
 from emkit.params import Positive, Reads, Unit, Writes
 from emkit.provenance import Written, digest, written
@@ -124,11 +123,11 @@ def train_membranes(
     freeze
         Weights that are kept as they are, by their names with *, such as down.*.
     architecture
-        The network. Default: unet2d, in 3D unet3d.
+        The network. Default: unet2d; in 3D unet3d, or anisotropic where voxels are deeper than wide.
     patch_px
-        Side of the patches. Default: 224, in 3D 64.
+        Side of the patches. Default: 224; in 3D 80, or 160 where voxels are deeper than wide.
     batch
-        Patches in a batch. Default: 8, in 3D 2.
+        Patches in a batch. Default: 8, in 3D 1.
     rate
         The highest rate of learning. Default: 0.004.
     thickness_nm
@@ -151,16 +150,16 @@ def train_membranes(
         )
     pairing = pair_labels(gray, labelled)
     chosen: Literal[2, 3] = 3 if dim == 3 else 2
-    side, depth = patch_px or (224 if chosen == 2 else 64), 64
+    network, options = network_for(architecture, chosen, voxel_size_nm)
     course = Course(
         label_kind=label_kind,
         dim=chosen,
         voxel_size_nm=voxel_size_nm,
         objectives=parse_objectives(target or (), chosen, voxel_size_nm),
-        architecture=architecture or ("unet2d" if chosen == 2 else "unet3d"),
-        options={},
-        patch=(side, side) if chosen == 2 else (depth, side, side),
-        batch=batch or (8 if chosen == 2 else 2),
+        architecture=network,
+        options=options,
+        patch=patch_for(patch_px, chosen, voxel_size_nm),
+        batch=batch or (8 if chosen == 2 else 1),
         rate=rate or 4e-3,
         seed=seed,
         steps=steps,
@@ -171,8 +170,6 @@ def train_membranes(
         freeze=tuple(freeze or ()),
         continue_from=continue_from.absolute() if continue_from else None,
     )
-    if course.architecture not in ARCHITECTURES:
-        raise ParameterError(f"architecture: found {course.architecture!r}; needed: {', '.join(ARCHITECTURES)}.")
     if continue_from:
         held = check_continued(course.targets, chosen, voxel_size_nm, continue_from)
         course = replace(course, architecture=held.architecture, options=held.options)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 ARCHITECTURES = {  # name: module of this package
     "unet2d": "unet2d",
+    "unet3d": "unet3d",
+    "anisotropic": "anisotropic",
 }
 
 
