@@ -4,12 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
+
 from emkit import align
+from emkit.align.report import read_map
 from emkit.errors import ParameterError
 from emkit.io.alignments.formats import PROJECTS, Program, by_name, write_placed
 from emkit.io.alignments.placed import PlacedSection, PlacedStack
 from emkit.io.sections import open_stack
 from emkit.params import Reads, Writes
+from emkit.provenance import size_of
 from emkit.run.plan import Load, Plan
 from emkit.run.stage import stage
 from emkit.run.step import Body, step
@@ -53,8 +57,9 @@ def export_alignment(
     out
         The file for the other program.
     to
-        Which program. By its name, NAME.swiftir and NAME.align are for AlignEM-SWiFT, NAME.jser is for PyReconstruct, and NAME.txt
-        holds a line n a b tx c d ty for each section, px, as PyReconstruct imports it.
+        Which program. By its name, NAME.swiftir and NAME.align are for AlignEM-SWiFT, NAME.jser is for PyReconstruct, NAME.xml
+        for TrakEM2, NAME.maps a folder of maps of AlignTK, NAME.zarr the metadata of an OME-Zarr 0.6 scene, and NAME.txt holds a
+        line n a b tx c d ty for each section, px, as PyReconstruct imports it.
     project
         A project of that program with the same sections, to which the alignment is added.
     alignment
@@ -67,7 +72,7 @@ def export_alignment(
         raise ParameterError(f"source: {volume} shows {lacking[0]}, which {source} does not hold. Give the folder it was made of.")
     if project and program not in PROJECTS:
         raise ParameterError(f"project: found {project}, but a file for {program} holds an alignment alone. Leave it out.")
-    placed = placed_stack(report, stack.shape)
+    placed = placed_stack(volume, report, stack.shape)
     notes = remarks(program, placed)
     size = 5_000 * len(report.sections) + (project.stat().st_size if project else 0)
     yield Plan(20_000_000, 2 * size, 0.2, stages=(Load(1, 20_000_000 + 12 * size, 0.2 + size * 1e-7),))
@@ -75,7 +80,7 @@ def export_alignment(
     return ExportReport(program, len(report.sections), sum(section.excluded for section in report.sections), notes)
 
 
-def placed_stack(report: align.AlignmentReport, shape: tuple[int, int]) -> PlacedStack:
+def placed_stack(volume: Path, report: align.AlignmentReport, shape: tuple[int, int]) -> PlacedStack:
     """What the report of an alignment says, with the match of each section with the nearest one before it."""
     before = {pair.moving: pair for pair in sorted(report.pairs, key=lambda pair: pair.fixed)}
     sections = []
@@ -90,6 +95,7 @@ def placed_stack(report: align.AlignmentReport, shape: tuple[int, int]) -> Place
                 snr=(pair.snr,) if pair else (),
                 reference=pair.fixed if pair else None,
                 match=Affine(pair.affine) if pair else None,
+                bent=read_map(volume, report, section.z) if section.field else None,
             )
         )
     return PlacedStack(tuple(sections), report.voxel_size_nm)
@@ -98,15 +104,20 @@ def placed_stack(report: align.AlignmentReport, shape: tuple[int, int]) -> Place
 def remarks(program: str, stack: PlacedStack) -> tuple[str, ...]:
     """What whoever goes on there should know."""
     height, width = stack.sections[0].shape or (0, 0)
+    notes = []
     if program == "AlignEM-SWiFT" and height != width:
-        return (
+        notes.append(
             f"PyReconstruct would read the sizes of sections that are not square ({height} x {width} px) the wrong way round and "
-            "place them wrongly: give it a list of transforms (.txt) or its own project (.jser) instead",
+            "place them wrongly: give it a list of transforms (.txt) or its own project (.jser) instead"
         )
-    return ()
+    if program != "AlignTK" and any(section.bent for section in stack.sections):
+        grid = np.stack(np.meshgrid(*(np.linspace(0, n - 1, 33) for n in (height, width)), indexing="ij"), axis=-1)
+        lost = max(float(np.hypot(*np.moveaxis(one.mapping(grid) - one.affine(grid), -1, 0)).max()) for one in stack.sections)
+        notes.append(f"the sections bend, which {program} cannot keep: what their affines leave out is up to {lost:.2f} px")
+    return tuple(notes)
 
 
 def write_file(out: Path, program: str, stack: PlacedStack, images: Path, alignment: str, project: Path | None) -> int:
     """One task: the file, and how many bytes it has."""
     write_placed(out, program, stack, images, alignment, project)
-    return out.stat().st_size
+    return size_of(out)

@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 
 from emkit.errors import DataError, ParameterError
 from emkit.io.alignments.alignem import read_alignem, write_alignem
+from emkit.io.alignments.aligntk import read_maps, read_nodes, write_maps
 from emkit.io.alignments.field import to_six
 from emkit.io.alignments.placed import PlacedSection, PlacedStack, between_centres, between_edges, of_xy_rows, xy_rows
 from emkit.io.alignments.pyreconstruct import read_jser, write_jser
+from emkit.io.alignments.scene import read_scene, write_scene
 from emkit.io.alignments.trakem2 import read_trakem2, write_trakem2
 from emkit.io.alignments.transform_list import read_list, write_list
 from emkit.io.trakem2 import read_project
-from emkit.transforms import Affine
+from emkit.transforms import Affine, Elastic
 
 SHAPE = (300, 500)  # (y, x): a program that takes it for (x, y) errs by 200 px
 CORNERS = np.array([[0, 0], [0, 499], [299, 0], [299, 499], [100.5, 40.25]])
@@ -349,3 +351,75 @@ def test_what_is_no_stack_of_trakem2(layers: str, message: str, tmp_path: Path) 
     (file := tmp_path / "p.xml").write_text(TRAKEM2.format(layers))
     with pytest.raises(DataError, match=message):
         read_trakem2(file)
+
+
+@given(sections)
+def test_aligntk_keeps_affines_as_float32_can(tmp_path_factory: pytest.TempPathFactory, drawn: Drawn) -> None:
+    planted, folder = stack_of(drawn), tmp_path_factory.mktemp("aligntk") / "p.maps"
+    write_maps(folder, planted)
+    found = read_maps(folder / "images.lst")
+    assert apart(found, planted) < 1e-3
+    assert [(s.file, s.shape) for s in found.sections] == [(Path(s.file).stem, s.shape) for s in planted.sections]
+
+
+def test_maps_of_aligntk_by_points_straight_and_bent(tmp_path: Path) -> None:
+    """Node (i, j) of an image is the point (32 i, 32 j) from its upper left corner, which is half a px before its first px."""
+    turned = Affine.rotation(10, (150, 250))
+    bends = np.random.default_rng(0).normal(0, 3, (8, 10, 2))
+    bent = Elastic(turned, bends, 100.0)
+    straight = stack_of([(turned, False, [])])
+    for name, stack in (("a", straight), ("b", replace(straight, sections=(replace(straight.sections[0], bent=bent),)))):
+        write_maps(folder := tmp_path / name, stack)
+        nodes, places = read_nodes(folder / "s0.map")
+        mapping = stack.sections[0].mapping
+        assert len(nodes) == 11 * 17 and (nodes[0] == 0).all() and (nodes[-1] == (320, 512)).all()
+        assert np.allclose(mapping(places - 0.5), nodes - 0.5, atol=1e-3)
+    assert (tmp_path / "a/s0.map").read_bytes().startswith(b"M1\n5\n17 11\n0 0\ns0 aligned\n")
+    assert (tmp_path / "a/images.lst").read_text() == "s0 500 300\n"
+    with pytest.raises(DataError, match=r"s0.map bends: an affine is up to [0-9.]+ px off"):
+        read_maps(tmp_path / "b/images.lst")
+
+
+@pytest.mark.parametrize(
+    "listed, content, message",
+    [
+        ("s0", b"", "line 1: found 's0'; needed: name width height"),
+        ("\n", b"", "names no images"),
+        ("s1 5 5", b"", "s1.map is missing"),
+        ("s0 5 5", b"M2\n5\n1 1\n0 0\na b\n" + bytes(12), "is no whole map"),
+        ("s0 5 5", b"M1\n5\n2 2\n0 0\na b\n" + bytes(12), "is no whole map"),
+        ("s0 5 5", b"M1\n5\n2 2\n0 0\na b\n" + bytes(48), "holds 0 nodes with confidence"),
+    ],
+)
+def test_what_is_no_map_of_aligntk(listed: str, content: bytes, message: str, tmp_path: Path) -> None:
+    (file := tmp_path / "images.lst").write_text(listed)
+    (tmp_path / "s0.map").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_maps(file)
+
+
+@given(sections)
+def test_a_scene_of_ome_zarr_keeps_affines_and_excludes(tmp_path_factory: pytest.TempPathFactory, drawn: Drawn) -> None:
+    planted, folder = stack_of(drawn), tmp_path_factory.mktemp("scene") / "p.zarr"
+    write_scene(folder, planted)
+    found = read_scene(folder / "zarr.json")
+    assert apart(found, planted) < EXACT_PX and found.voxel_size_nm == planted.voxel_size_nm
+    assert [(s.file, s.excluded) for s in found.sections] == [(s.file, s.excluded) for s in planted.sections]
+
+
+def test_a_scene_of_ome_zarr_by_points(tmp_path: Path) -> None:
+    """Nanometres of a section become nanometres of the volume; the sections lie on each other."""
+    turned = Affine.rotation(7, (9, 4))
+    write_scene(tmp_path / "s.zarr", stack_of([(Affine(), False, []), (turned, False, [])]))
+    ome = json.loads((tmp_path / "s.zarr/zarr.json").read_text())["attributes"]["ome"]
+    assert ome["version"] == "0.6" and [s["name"] for s in ome["scene"]["coordinateSystems"]] == ["aligned", "s0.tif", "s1.tif"]
+    second = ome["scene"]["coordinateTransformations"][1]
+    assert (second["input"], second["output"], second["type"]) == ({"name": "s1.tif"}, {"name": "aligned"}, "affine")
+    z, y, x = np.array(second["affine"]) @ [0, *(turned([30, 40]) * 4.0), 1]
+    assert (z, y, x) == pytest.approx((45, 120, 160))
+
+
+def test_what_is_no_scene(tmp_path: Path) -> None:
+    (file := tmp_path / "zarr.json").write_text('{"attributes": {"ome": {"version": "0.5"}}}')
+    with pytest.raises(DataError, match="is no scene of sections: attributes.ome.scene: Field required"):
+        read_scene(file)

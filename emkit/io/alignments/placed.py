@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from emkit.errors import DataError
-from emkit.transforms import Affine
+from emkit.transforms import Affine, CoordinateMap
 
 LARGEST = 2_000_000_000  # bytes of a project that is read into memory
 HALF = Affine.translation(0.5, 0.5)
@@ -34,6 +34,12 @@ class PlacedSection:
     snr: tuple[float, ...] = ()
     reference: int | None = None
     match: Affine | None = None
+    bent: CoordinateMap | None = None  # where it bends, the whole map
+
+    @property
+    def mapping(self) -> CoordinateMap:
+        """Px of the common space → px of the image, all that is known of it."""
+        return self.bent or self.affine
 
 
 @dataclass(frozen=True)
