@@ -6,6 +6,7 @@ from typing import Any
 _HOME = {
     "EmkitError": "errors",
     "align_sections": "steps.aligning",
+    "apply_transforms": "steps.applying",
     "build_reference": "steps.referencing",
     "convert": "steps.converting",
     "convert_scan": "steps.exchanging",
@@ -27,6 +28,7 @@ _HOME = {
     "plan": "run.step",
     "predict_membranes": "steps.predicting",
     "reconstruct_phase": "steps.reconstructing",
+    "render": "steps.rendering",
     "repair": "runs",
     "rerun": "runs",
     "score": "steps.scoring_segmentations",

@@ -8,6 +8,7 @@ import emkit
 NAMES = {
     "EmkitError",
     "align_sections",
+    "apply_transforms",
     "build_reference",
     "convert",
     "convert_scan",
@@ -29,6 +30,7 @@ NAMES = {
     "plan",
     "predict_membranes",
     "reconstruct_phase",
+    "render",
     "repair",
     "rerun",
     "score",

@@ -37,7 +37,8 @@ class Preparing:
         if self.artefacts:
             held &= (section >= np.asarray(self.artefacts[0])) & (section <= np.asarray(self.artefacts[1]))
         weight = shrink(held.astype(np.float32), self.downscale)
-        grey: Pixels = shrink(np.where(held, section, 0).astype(np.float32), self.downscale) / np.maximum(weight, np.float32(1e-6))
+        grey: Pixels = shrink(np.where(held, section, 0).astype(np.float32), self.downscale)
+        grey /= np.maximum(weight, 1e-6)
         known = weight >= 0.5
         if self.contrast == "normalised":
             grey = (MIDDLE + SPREAD * normalise(np.where(known, np.maximum(grey, TINY), 0))).astype(np.float32)

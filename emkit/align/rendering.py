@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from emkit.align.correlation import shrink
 from emkit.align.resampling import Spline, nodes_of, places_between
 from emkit.transforms import CoordinateMap, Floats
 
@@ -24,23 +25,25 @@ def render_window(
     start: tuple[int, int],
     shape: tuple[int, int],
     interpolation: Interpolation = "cubic",
+    shrunk: int = 1,
 ) -> NDArray[Any]:
     """(y, x) pixels of ``shape`` from output pixel ``start`` on, in the dtype of the section.
 
     Windows of one output fit together without seams. Integers are rounded and held within their range; "nearest" gives values
-    of the section only, as labels need.
+    of the section only, as labels need. The output may be ``shrunk``; the map is that of full px.
     """
-    nodes, step = nodes_of(mapping, start, shape)
-    low, high = part_shown(section.shape, nodes, MARGIN_PX[interpolation])
+    nodes, step = nodes_of(mapping, (start[0] * shrunk, start[1] * shrunk), shape, shrunk)
+    low, high = part_shown((section.shape[0] // shrunk, section.shape[1] // shrunk), nodes, MARGIN_PX[interpolation])
     if (high - low < 2).any():
         return np.zeros(shape, section.dtype)
-    part = section[low[0] : high[0], low[1] : high[1]]
-    if interpolation == "nearest":
-        return _nearest(part, places_between(nodes - low, step, shape))
+    part = section[low[0] * shrunk : high[0] * shrunk, low[1] * shrunk : high[1] * shrunk]
+    if interpolation == "nearest":  # of a block the pixel near its middle
+        return _nearest(part[shrunk // 2 :: shrunk, shrunk // 2 :: shrunk], places_between(nodes - low, step, shape))
+    part = shrink(part.astype(np.float32), shrunk)
     if interpolation == "cubic":
         seen = Spline.of(part).seen_at(nodes - low, step, shape)
     else:
-        seen = ndimage.map_coordinates(part.astype(np.float32), places_between(nodes - low, step, shape), order=1)
+        seen = ndimage.map_coordinates(part, places_between(nodes - low, step, shape), order=1)
     if np.issubdtype(section.dtype, np.integer):
         limits = np.iinfo(section.dtype)
         seen = np.clip(np.rint(seen), limits.min, limits.max)

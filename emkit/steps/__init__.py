@@ -11,6 +11,8 @@ from emkit.errors import ParameterError
 STEPS = {  # name: module of this package
     "align_sections": "aligning",
     "montage_sections": "montaging",
+    "render": "rendering",
+    "apply_transforms": "applying",
     "measure_alignment": "measuring",
     "measure_error": "scoring",
     "measure_section": "inspecting",

@@ -11,29 +11,20 @@ import numpy as np
 from annotated_types import Ge, Gt
 
 from emkit import align
-from emkit.align.fields import read_elastic
 from emkit.align.placement import around_all, rejoined
 from emkit.align.preparing import Contrast, Preparing
 from emkit.align.remedies import Remedies
 from emkit.align.report import FILE_NAME
 from emkit.align.stacking import ROUNDS, solve_affines, trusted_pairs
 from emkit.align.windows import WINDOW_PX, PairSums, sums_of_pair
-from emkit.blocks import Block, pyramid
 from emkit.errors import ParameterError
 from emkit.io.omezarr import (
-    blocks_to_build,
-    build_block,
     create_volume,
-    levels_to_build,
-    memory_to_write,
-    shard_grid,
-    write_block,
 )
 from emkit.io.sections import open_stack, read_section
-from emkit.io.spool import SPOOL, Spool, decode_section
+from emkit.io.spool import SPOOL, Spool
 from emkit.model import SizeNm, Stack
 from emkit.params import Positive, Reads, Unit, Writes
-from emkit.provenance import Written, files_of
 from emkit.run.plan import Load, Plan
 from emkit.run.stage import stage
 from emkit.run.step import Body, step
@@ -41,6 +32,7 @@ from emkit.steps.bending import WORK, Bending, bend_sections, planned
 from emkit.steps.judging import judge_stack
 from emkit.steps.matching import Pairing
 from emkit.steps.preparing import PREPARED, check, prepare_stack
+from emkit.steps.rendering import Shown, decode, disk_bytes, loads, render_volume
 from emkit.transforms import Affine
 
 
@@ -137,18 +129,14 @@ def align_sections(
         placed = around_all(placed, stack.shape)
 
     sections = Spool(stack, out / SPOOL)
-    yield from stage("decode", decode_section, {str(z): (sections, z) for z in range(count)}, "sections")
+    yield from decode(sections)
     seen = sections if prepared is stack else Spool(prepared, out / SPOOL)
     bending = Bending(seen, tuple(linked), tuple(trusted), placed.shape, out, downscale)
     if model == "elastic":
         yield from bend_sections(bending, placed.affines)
     create_volume(out, shape=(count, *placed.shape), dtype=stack.dtype, voxel_size_nm=voxel_size_nm)
     spacing_px = bending.spacing_px if model == "elastic" else None
-    blocks = {str(block): (sections, placed.affines, spacing_px, out, block) for block in shard_grid(out)}
-    made = files_of((yield from stage("render", render_block, blocks, "blocks")))
-    for level in levels_to_build(out):
-        coarser = {str(block): (out, level, block, finer) for block, finer in blocks_to_build(out, level, made)}
-        made = files_of((yield from stage(f"level {level}", build_block, coarser, "blocks")))
+    yield from render_volume(Shown(sections, placed.affines, out, spacing_px), out)
 
     names = [file.path.name for file in stack.files]
     threshold = align.calibrated_threshold(prepared.shape) if snr_threshold is None else snr_threshold
@@ -169,27 +157,14 @@ def compare_sections(stack: Stack, i: int, j: int, affines: tuple[Affine, Affine
     return sums_of_pair(read_section(stack, i), read_section(stack, j), affines, shape, shrunk)
 
 
-def render_block(sections: Spool, affines: tuple[Affine, ...], spacing_px: float | None, out: Path, block: Block) -> Written:
-    """One task: the pixels of one block, section by section."""
-    pixels = np.empty(block.shape, sections.dtype)
-    start, shape = (block.y[0], block.x[0]), block.shape[1:]
-    for k, z in enumerate(range(*block.z)):
-        mapping = read_elastic(out, z, affines[z], spacing_px) if spacing_px else affines[z]
-        pixels[k] = align.render_window(sections.section(z), mapping, start, shape)
-    return write_block(out, block, pixels)
-
-
 def _plan(stack: Stack, voxel_size_nm: SizeNm, model: str, downscale: int) -> Plan:
-    """A worker holds two sections and their normalised copies, or windows of them, or one block and the section it shows;
-    measured."""
+    """A worker holds two sections and their normalised copies, or windows of them, or what rendering needs; measured."""
     pixels, count, itemsize = prod(stack.shape), len(stack.files), np.dtype(stack.dtype).itemsize
-    finest = pyramid((count, *stack.shape), voxel_size_nm, itemsize)[0]
-    block = prod(finest.shard) * itemsize
     match = Load(count - 1, 12_000_000 + (2 * itemsize + 28) * pixels, 0.1 + 2.5e-7 * pixels)
-    render = Load(prod(finest.shards), memory_to_write(block) + itemsize * pixels, block / itemsize * 1e-7)
     window = min(pixels, WINDOW_PX**2)
     refine = Load(ROUNDS * 2 * count, 12_000_000 + 2 * itemsize * pixels + 120 * window, 0.05 + 2e-7 * pixels)
     bending, kept = planned(stack.shape, count, itemsize, downscale) if model == "elastic" else ((), 0)
     kept += count * pixels * itemsize // downscale**2
-    disk = int(count * pixels * itemsize * (2.4 if Spool(stack, Path()).needs_room() else 1.4)) + kept
-    return Plan(60_000_000, disk, stages=(match, refine, *bending, render))
+    shape = (count, *stack.shape)
+    rendering = loads(stack, shape, voxel_size_nm)
+    return Plan(60_000_000, disk_bytes(stack, shape) + kept, stages=(match, refine, *bending, *rendering))
