@@ -24,6 +24,7 @@ CAP_PX, SIGMA_PX, REACH_PX = 24.0, 1.5, 4  # the largest distance; how far it is
 LEAST_PX, SLOPE = 0.5, 0.2  # distance of a seed at least; log odds that a px of distance is worth when fragments grow
 HALO_PX = 48  # more than the cap, four sigma and the reach together
 ODDS = 256  # parts of one unit of log odds
+THICK = 3.0  # sections this many times thicker than a pixel is wide are looked at one by one
 FAINTEST = 0.005  # probabilities nearer to 0 or 1 than this tell no more
 
 
@@ -41,10 +42,12 @@ class Geometry:
     @property
     def flat(self) -> bool:
         """Fragments lie in one section each: there are no others, or sections are too thick to be crossed by a distance."""
-        return self.dim == 2 or self.anisotropy > FLAT
+        return self.dim == 2 or self.anisotropy > THICK
 
-
-FLAT = 3.0
+    @property
+    def linked(self) -> bool:
+        """Cells of sections are to be linked to cells of the volume."""
+        return self.dim == 3 and self.flat
 
 
 def with_halo(block: Block, shape: Shape, geometry: Geometry) -> Block:

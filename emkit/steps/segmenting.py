@@ -27,8 +27,9 @@ from emkit.io.omezarr import (
     write_block,
 )
 from emkit.io.probabilities import open_probability, predicted_dim, read_mask, read_probability, tell_dim
+from emkit.measure.overlaps import Overlaps
 from emkit.membrane.fragments import Dim, Geometry, find_seeds, grow_fragments, halos, membrane_distance, with_halo, within
-from emkit.membrane.instances import EdgeSums, label_seeds, region_edges, solve_cells
+from emkit.membrane.instances import EdgeSums, label_seeds, link_sections, region_edges, solve_cells
 from emkit.membrane.reconciliation import face_pairs, first_voxels, number_components, offsets_of
 from emkit.membrane.regions import Labels
 from emkit.model import Shape, SizeNm
@@ -39,7 +40,7 @@ from emkit.run.stage import stage
 from emkit.run.step import Body, step
 
 SEEDS, FRAGMENTS, GRAPH = "seeds", "fragments", "graph"  # within the output; the seeds go when all is done
-FIRST, PAIRS, EDGES = "first", "pairs", "edges"
+FIRST, PAIRS, EDGES, OVERLAPS = "first", "pairs", "edges", "overlaps"
 OFFSETS, NUMBERS, CELLS = "offsets.npy", "numbers.npy", "cells.npy"
 SECTION_PX, BLOCK_PX, CHUNK_PX = 2048, 256, 64  # sides of blocks: of sections, in 3D; of chunks
 
@@ -119,7 +120,7 @@ def segment(
     chunk: Shape = (thin or CHUNK_PX, CHUNK_PX, CHUNK_PX)
     for name in (SEEDS, FRAGMENTS):
         create_volume(out / name, chunk_px=chunk, shard_px=job.side, levels=1, **told)
-    for folder in (out / SEEDS / FIRST, out / SEEDS / PAIRS, out / GRAPH / EDGES):
+    for folder in (out / SEEDS / FIRST, out / SEEDS / PAIRS, out / GRAPH / EDGES, out / GRAPH / OVERLAPS):
         folder.mkdir(parents=True, exist_ok=True)
     blocks = shard_grid(out / FRAGMENTS)
     tasks = {str(block): (job, block, number) for number, block in enumerate(blocks)}
@@ -136,15 +137,24 @@ def segment(
     yield from stage("fragments", write_fragments, tasks, "blocks")
     yield from stage("edges", write_edges, tasks, "blocks")
     graph = EdgeSums.merge([EdgeSums.load(out / GRAPH / EDGES / f"{number}.npy") for number in range(len(blocks))])
-    cells = solve_cells(int(numbers.max(initial=0)), graph)
+    cells = solve_cells(int(numbers.max(initial=0)), graph, geometry)
     graph.save(out / GRAPH / f"{EDGES}.npy")
     np.save(out / GRAPH / CELLS, cells.astype(np.uint32))
+    if geometry.linked:
+        ends = {key: task for key, task in tasks.items() if task[1].z[1] < full.shape[0]}
+        yield from stage("overlaps", write_overlaps, ends, "blocks")
+        by_section: dict[int, list[Overlaps]] = {}
+        for _, block, number in ends.values():
+            by_section.setdefault(block.z[0], []).append(Overlaps(*np.load(out / GRAPH / OVERLAPS / f"{number}.npy")))
+        linked = link_sections([Overlaps.sum(parts) for parts in by_section.values()], int(cells.max(initial=0)))
+        cells = linked[cells]
+        np.save(out / GRAPH / CELLS, cells.astype(np.uint32))
 
     made = files_of((yield from stage("cells", write_cells, {str(b): (out, b) for b in shard_grid(out)}, "blocks")))
     for level in levels_to_build(out):
         coarser = {str(block): (out, level, block, finer) for block, finer in blocks_to_build(out, level, made)}
         made = files_of((yield from stage(f"level {level}", build_block, coarser, "blocks")))
-    for folder in (out / SEEDS, out / GRAPH / EDGES):
+    for folder in (out / SEEDS, out / GRAPH / EDGES, out / GRAPH / OVERLAPS):
         if folder.exists():
             shutil.rmtree(folder)
     return SegmentReport(full.shape, full.voxel_size_nm, wanted, len(cells) - 1, int(cells.max(initial=0)))
@@ -194,6 +204,19 @@ def write_edges(job: Job, block: Block, number: int) -> Written:
     edges = region_edges(fragments, read_probability(job.probability, reached), block.shape, job.geometry)
     edges.save(file := job.out / GRAPH / EDGES / f"{number}.npy")
     return written(job.out, file)
+
+
+def write_overlaps(job: Job, block: Block, number: int) -> Written:
+    """One task: how cells of a section overlap with those of the next, in a block."""
+    here, there = _in_sections(job, block), _in_sections(job, Block((block.z[1], block.z[1] + 1), block.y, block.x))
+    table = Overlaps.of(there, here)
+    np.save(file := job.out / GRAPH / OVERLAPS / f"{number}.npy", np.stack([table.truth, table.segment, table.count]))
+    return written(job.out, file)
+
+
+def _in_sections(job: Job, block: Block) -> NDArray[np.uint32]:
+    cells: NDArray[np.uint32] = np.load(job.out / GRAPH / CELLS, mmap_mode="r")[read_region(job.out / FRAGMENTS, 0, block)]
+    return cells
 
 
 def write_cells(out: Path, block: Block) -> Written:

@@ -116,6 +116,16 @@ def test_planted_cells_are_found_in_three_dimensions() -> None:
     assert segmentation_scores([Overlaps.of(find_cells(probability, SOLID), truth)])["vi"] < 0.4
 
 
+def test_cells_of_thick_sections_are_linked_by_their_overlap() -> None:
+    truth, probability = cells(0, (1, 120, 120), 14, flat=True)
+    stack = np.stack([np.roll(probability[0], shift, 1) for shift in (0, 3, 6)])
+    found = find_cells(stack, Geometry(3, 10.0))
+    wanted = np.stack([np.roll(truth[0], shift, 1) for shift in (0, 3, 6)])
+    inside = found[:, 10:-10, 10:-10], wanted[:, 10:-10, 10:-10]
+    assert segmentation_scores([Overlaps.of(*inside)])["vi"] < 0.3
+    assert len(np.unique(found)) < 1.6 * len(np.unique(found[0]))
+
+
 def test_what_a_mask_leaves_out_has_no_cell() -> None:
     _, probability = cells(0, (1, 80, 80), 8, flat=True)
     mask = np.ones(probability.shape, bool)
@@ -172,7 +182,7 @@ def test_edges_of_blocks_add_up_to_those_of_the_whole() -> None:
     merged = EdgeSums.merge(parts)
     np.testing.assert_array_equal(merged.edges, whole.edges)
     np.testing.assert_array_equal(merged.sums, whole.sums)
-    np.testing.assert_array_equal(solve_cells(count, merged), solve_cells(count, whole))
+    np.testing.assert_array_equal(solve_cells(count, merged, SOLID), solve_cells(count, whole, SOLID))
 
 
 def test_the_halo_is_as_wide_as_a_seed_looks() -> None:

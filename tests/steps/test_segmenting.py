@@ -121,3 +121,13 @@ def test_no_probability(value: float, tmp_path: Path) -> None:
     write_volume(tmp_path / "p.ome.zarr", wrong, NM)
     with pytest.raises(DataError, match=rf"holds {value} at \(z=1, y=20, x=30\)"):
         segment(tmp_path / "p.ome.zarr", out=tmp_path / "s.ome.zarr", dim=2)
+
+
+def test_cells_of_thick_sections_are_linked(tmp_path: Path) -> None:
+    from emkit.membrane.fragments import Geometry
+    from emkit.membrane.instances import find_cells
+
+    stack = np.stack([np.roll(PROBABILITY[0], shift, 1) for shift in (0, 3, 6)])
+    write_volume(tmp_path / "p.ome.zarr", stack, NM)
+    segment(tmp_path / "p.ome.zarr", out=tmp_path / "s.ome.zarr", dim=3)
+    np.testing.assert_array_equal(labels_of(tmp_path / "s.ome.zarr"), find_cells(stack, Geometry.of(NM, 3)))
