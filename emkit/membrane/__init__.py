@@ -1,1 +1,1 @@
-"""Membranes and instances: networks, targets, sampling, augmentation, segmentation. Arrays in, arrays out; axis order is (z, y, x)."""
+"""Membranes and instances: networks, targets, sampling, augmentation, segmentation. Arrays in, arrays out; axes are (z, y, x)."""
