@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ import tifffile
 from emkit import convert
 from emkit.io.alignments.alignem import write_alignem
 from emkit.io.alignments.field import field, to_six
-from emkit.io.alignments.placed import PlacedSection, PlacedStack
+from emkit.io.alignments.placed import PlacedSection, PlacedStack, xy_rows
 from emkit.io.alignments.pyreconstruct import read_jser, write_jser
 from emkit.io.alignments.transform_list import write_list
 from emkit.transforms import Affine
 from tests.peers import python_with
 
-PYRECONSTRUCT = ("PyReconstruct==1.20.0",)
+PYRECONSTRUCT, ALIGNEM = ("PyReconstruct==1.20.0",), ("alignem==0.6.0",)
 SHAPE, VOXEL_NM = (1100, 1100), (50.0, 4.0, 4.0)
 TURNS = [Affine(), Affine.rotation(5, (500, 600)), Affine(((1.02, 0.03, -40), (-0.01, 0.97, 25.5)))]
 
@@ -95,3 +96,20 @@ def test_pyreconstruct_opens_a_real_project_with_an_alignment_of_ours(
     contours = [trace for s in json.loads(real.read_text()).values() for c in s.get("contours", {}).values() for trace in c]
     whole = sum(len(trace["x"]) > 1 for trace in contours)  # those of a single point it drops itself
     assert done.stdout.split() == ["emkit", "198", "True", str(whole)]
+
+
+@pytest.mark.campaign
+def test_the_model_of_alignem_composes_what_we_wrote(tmp_path: Path) -> None:
+    """Sections that are not square, one left out: the others come out of their matches where we say that they lie."""
+    sections = [replace(one, excluded=z == 1) for z, one in enumerate(told((300, 500)).sections)]
+    write_alignem(file := tmp_path / "p.swiftir", PlacedStack(tuple(sections), VOXEL_NM), tmp_path)
+    script = Path(__file__).with_name("alignem_reader.py")
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    done = subprocess.run([python_with(*ALIGNEM), script, file], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert (seen["names"], seen["size"], seen["aligned"]) == (["s0.tif", "s1.tif", "s2.tif"], [500, 300], True)
+    assert (seen["snr"], seen["skipped"]) == ([9.0, 9.0, 9.0], [1])
+    for z in (0, 2):
+        assert np.allclose(seen["composed"][z], xy_rows(TURNS[z].invert()), atol=1e-9)
+        assert np.allclose(seen["written"][z], xy_rows(TURNS[z].invert()), atol=1e-9)
