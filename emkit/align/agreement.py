@@ -120,6 +120,8 @@ def _local_say(a: Pixels, b: Pixels) -> Pixels:
     """Where neighbourhoods share r of their power, r / (1 - r²) over that power, as a multiple of the same for the whole."""
     aa, bb, ab = (_spread_sums(term) for term in (a * a, b * b, a * b))
     mean = float(np.sqrt(aa.mean() * bb.mean())) + TINY
+    if mean <= TINY:  # they share nothing, as strangers that a person laid on each other
+        return np.zeros_like(a)
     power = np.sqrt(aa * bb) + 1e-2 * mean
     shared, usual = np.clip(ab / power, 0.05, 0.9), min(max(float(ab.mean()) / mean, 0.05), 0.9)
     say: Pixels = (shared / (1 - shared**2) / power * (mean * (1 - usual**2) / usual)).astype(np.float32)

@@ -144,11 +144,13 @@ def corners(shape: tuple[int, int]) -> Floats:
 def _settle(affines: Sequence[Affine], shape: tuple[int, int]) -> Affine:
     """The turn and shift after which the corners of the sections lie, on average, nearest to where they were imaged.
 
-    The orthogonal Procrustes problem without scale (Kabsch 1976).
+    The orthogonal Procrustes problem without scale (Kabsch 1976). Where most sections lie face down to the one that all follow, the
+    body is turned over.
     """
     imaged = corners(shape)
     lying = np.mean([affine.invert().apply(imaged) for affine in affines], axis=0)
     middle, target = imaged.mean(axis=0), lying.mean(axis=0)
     left, _, right = np.linalg.svd((lying - target).T @ (imaged - middle))
-    turn = left @ np.diag([1.0, np.sign(np.linalg.det(left @ right))]) @ right
+    face = np.sign(np.median([np.linalg.det(affine.linear) for affine in affines])) or 1.0
+    turn = left @ np.diag([1.0, face * np.sign(np.linalg.det(left @ right))]) @ right
     return Affine.of(turn, target - turn @ middle)
