@@ -33,6 +33,7 @@ _HOME = {
     "rerun": "runs",
     "score": "steps.scoring_segmentations",
     "segment": "steps.segmenting",
+    "train_membranes": "steps.training",
     "verify": "runs",
     "virtual_image": "steps.imaging",
 }

@@ -35,6 +35,7 @@ NAMES = {
     "rerun",
     "score",
     "segment",
+    "train_membranes",
     "verify",
     "virtual_image",
 }

@@ -48,6 +48,7 @@ class Course:
     empty: float
     freeze: tuple[str, ...]
     continue_from: Path | None
+    device: str
 
     @property
     def targets(self) -> tuple[Target, ...]:

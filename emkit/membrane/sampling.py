@@ -6,7 +6,7 @@ section, (y, x); in 3D (z, y, x). Patch number `k` of a training is the same whe
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.random import Generator
@@ -151,14 +151,3 @@ def changed(image: Floats, rng: Generator) -> Floats:
 def randomness(seed: int, number: int) -> Generator:
     """Of the patch of this number."""
     return np.random.default_rng([seed, number])
-
-
-def ordered(targets: Sequence[Target]) -> tuple[Target, ...]:
-    """Maps first, affinities last: the order of the channels."""
-    return tuple(sorted(targets, key=lambda target: bool(target.offsets)))
-
-
-def check_gray(image: NDArray[Any], what: str) -> None:
-    """DataError where all gray values are the same."""
-    if image.min() == image.max():
-        raise DataError(f"{what}: every voxel is {image.flat[0]}; needed: an image. Give the folder or volume of the gray values.")

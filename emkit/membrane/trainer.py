@@ -55,12 +55,14 @@ class Progress:
 
 
 class Trainer:
-    """`spent_s`: core-seconds that went into it before, so that they count."""
+    """Of a network on a device."""
 
-    def __init__(self, network: nn.Module, objectives: Sequence[Objective], sampler: Sampler, pace: Pace) -> None:
+    def __init__(
+        self, network: nn.Module, objectives: Sequence[Objective], sampler: Sampler, pace: Pace, device: str = "cpu"
+    ) -> None:
         self.network = network
-        network.to(memory_format=_near(network))  # type: ignore[call-overload]  # known to torch, not to its types
-        self.objectives, self.sampler, self.pace = objectives, sampler, pace
+        network.to(device=device, memory_format=_near(network))  # type: ignore[call-overload]  # known to torch, not to its types
+        self.objectives, self.sampler, self.pace, self.device = objectives, sampler, pace, device
         self.optimisers = optimisers(network, pace.rate)
         self.mean = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         self.progress = Progress()
@@ -106,10 +108,11 @@ class Trainer:
                 group["lr"] = max(rate, 1e-3 * self.pace.rate)
         drawn = [self.sampler.example(randomness(self.pace.seed, number + k)) for k in range(self.pace.batch)]
         image, truth, weight = (as_tensor(np.stack([getattr(one, name) for one in drawn])) for name in ("image", "truth", "weight"))
+        image, truth, weight = (part.to(self.device) for part in (image, truth, weight))
         image = image[:, None].contiguous(memory_format=_near(self.network))
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
             logits = self.network(image)
         loss = total_loss(self.objectives, logits.float(), truth, weight)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -151,7 +154,7 @@ class Trainer:
                 told = Progress(**json.loads((held.metadata() or {})["progress"]))
                 tensors = {name: held.get_tensor(name) for name in held.keys()}  # noqa: SIM118 (no mapping)
             self.network.load_state_dict(_below("network.", tensors))
-            self.mean = {name: tensor.clone() for name, tensor in _below("mean.", tensors).items()}
+            self.mean = {name: tensor.to(self.device) for name, tensor in _below("mean.", tensors).items()}
             for number, optimiser in enumerate(self.optimisers):
                 state: dict[int, dict[str, Any]] = {}
                 for name, tensor in _below(f"optimiser.{number}.", tensors).items():

@@ -4,68 +4,42 @@ A part ends with a checkpoint and with scores on what was left out. Parts are ta
 last of them.
 """
 
-import csv
-import time
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
-from emkit.blocks import Block
 from emkit.errors import ParameterError, PathError
 from emkit.io.arrays import Voxels
-from emkit.io.pairing import Pairing, pair_labels
+from emkit.io.pairing import pair_labels
 from emkit.io.voxels import open_voxels
 from emkit.membrane.course import Course, angstrom, check_continued, network_for, parse_objectives, patch_for
 from emkit.membrane.targets import LabelKind
 from emkit.params import Positive, Reads, Unit, Writes
-from emkit.provenance import Written, digest, written
+from emkit.provenance import digest
 from emkit.run.machine import cores
 from emkit.run.plan import Load, Plan
 from emkit.run.stage import stage
 from emkit.run.step import Body, step
-
-if TYPE_CHECKING:
-    from torch.nn import Module
-
-    from emkit.membrane.model import Configuration
-    from emkit.membrane.sampling import Field
-    from emkit.membrane.trainer import Trainer
+from emkit.steps.learning import CHECKPOINTS, Data, Point, remove_checkpoints, train_part, write_trained
 
 CPU_SECONDS = 600.0
-PART_S, PARTS, LAST_PARTS = 30.0, 20, 2  # core-seconds between checkpoints; parts at most; checkpoints that are kept
-IMPORTS_S = 4.5  # core-seconds that a run takes before a task begins: they count too
-CHECKPOINTS, CURVE = "checkpoints", "curve.csv"
+PART_S, PART_STEPS, PARTS = 30.0, 25, 20  # core-seconds, or steps, between checkpoints; parts at most
 MEMBRANE_NM = 20.0
 
 
 @dataclass(frozen=True)
-class Point:
-    """How far a training was after a part: its mean loss, and its scores on what was left out."""
-
-    step: int
-    core_s: float
-    loss: float
-    scores: dict[str, float]
-
-    def __str__(self) -> str:
-        told = ", ".join(f"{name} {value:.3f}" for name, value in self.scores.items())
-        return f"step {self.step}, {self.core_s:.0f} core-s: loss {self.loss:.4f}; {told}"
-
-
-@dataclass(frozen=True)
 class TrainingReport:
-    """What was learned: from how many sections, and how good it is on those that were left out."""
+    """What was learned: from how many labelled sections, and how good it came to be."""
 
     sections: int
-    left_out: str
     curve: tuple[Point, ...]
 
     def __str__(self) -> str:
-        return f"{self.sections} labelled sections, of which it never learned from {self.left_out}\n{self.curve[-1]}"
+        return f"{self.sections} labelled sections; a twentieth was left out, and scored on\n{self.curve[-1]}"
 
 
 @step
@@ -90,6 +64,7 @@ def train_membranes(
     extracellular: bool = False,
     empty: Annotated[float, Ge(0), Le(1)] = 1.0,
     seed: Annotated[int, Ge(0)] = 0,
+    device: str = "cpu",
 ) -> Body[TrainingReport]:
     """Train a network to find membranes, from images of which some are labelled.
 
@@ -138,6 +113,8 @@ def train_membranes(
         Which part of the patches without membrane is kept; less than 1 helps where the structure is rare.
     seed
         Of everything that is drawn at random.
+    device
+        cpu, or a GPU: cuda, cuda:1. It is refused where there is none. Core-seconds are those of the CPU: give steps.
     """
     if steps is not None and cpu_seconds is not None:
         raise ParameterError("steps, cpu_seconds: found both; give one.")
@@ -169,6 +146,7 @@ def train_membranes(
         empty=empty,
         freeze=tuple(freeze or ()),
         continue_from=continue_from.absolute() if continue_from else None,
+        device=device,
     )
     if continue_from:
         held = check_continued(course.targets, chosen, voxel_size_nm, continue_from)
@@ -184,134 +162,8 @@ def train_membranes(
         curve.append((yield from stage(f"train {part + 1} of {parts}", train_part, task, "parts"))["part"])
     training = {"images": digest(images), "labels": digest(labels)}
     yield from stage("write", write_trained, {"model": (course, data, out, tuple(curve), training)})
-    for file in (out / CHECKPOINTS).iterdir():
-        file.unlink()
-    (out / CHECKPOINTS).rmdir()
-    return TrainingReport(len(pairing.sections), _left_out(course, labelled), tuple(curve))
-
-
-@dataclass(frozen=True)
-class Data:
-    """Where images and labels lie, and which belong together."""
-
-    images: Path
-    labels: Path
-    pairing: Pairing
-
-
-def train_part(course: Course, data: Data, out: Path, part: int, parts: int) -> Point:
-    """One task: from the checkpoint of the part before to that of this one.
-
-    A checkpoint that is gone is made anew, from the last one that is there.
-    """
-    pupil = _pupil(course, data, out, part)
-    for number in range(pupil.part, part + 1):
-        pupil.trainer.until((number + 1) / parts)
-        scores = pupil.validated(quick=number + 1 < parts)
-        pupil.trainer.save(out / CHECKPOINTS / f"{number}.safetensors")
-        (out / CHECKPOINTS / f"{number - LAST_PARTS}.safetensors").unlink(missing_ok=True)
-        pupil.part = number + 1
-    done = pupil.trainer.progress
-    return Point(done.step, round(done.spent_s, 1), round(done.loss, 6), scores)
-
-
-def write_trained(course: Course, data: Data, out: Path, curve: tuple[Point, ...], training: dict[str, str]) -> Written:
-    """One task: the running mean of the weights, and what must be known of it."""
-    from emkit.membrane.model import write_model
-
-    pupil = _pupil(course, data, out, len(curve))
-    configuration = replace(pupil.configuration, validation=curve[-1].scores, training=training)
-    with (out / CURVE).open("w", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["step", "core_s", "loss", *curve[-1].scores])
-        for point in curve:
-            table.writerow([point.step, point.core_s, point.loss, *(f"{value:.4f}" for value in point.scores.values())])
-    return written(out, *write_model(out, pupil.averaged(), configuration), out / CURVE)
-
-
-@dataclass
-class Pupil:
-    """A training in the process that does it: a worker does one part after the other, and need not read again what it holds."""
-
-    trainer: "Trainer"
-    left_out: "Field"
-    configuration: "Configuration"
-    part: int = 0  # that comes next
-
-    def averaged(self) -> "Module":
-        """A network with the running mean of the weights."""
-        from emkit.membrane.model import build_network
-
-        network = build_network(self.configuration)
-        network.load_state_dict(self.trainer.mean)
-        return network.eval()
-
-    def validated(self, *, quick: bool) -> dict[str, float]:
-        """The scores on what was left out, and how long they took."""
-        from emkit.membrane.inference import Gray, Predictor, fastest_precision
-        from emkit.membrane.model import Model
-        from emkit.membrane.validation import scores
-
-        began_s = time.process_time()
-        predictor = Predictor(Model(self.averaged(), self.configuration), precision=fastest_precision("cpu"), gray=Gray(0.0, 1.0))
-        depth, height, width = shape = self.left_out.image.shape
-        whole = Block((0, depth), (0, height), (0, width))
-        told = scores(
-            self.left_out, predictor.predict(self.left_out.image, whole, whole, shape), self.configuration.dim, quick=quick
-        )
-        self.trainer.took(time.process_time() - began_s)
-        return told
-
-
-_pupils: dict[Path, Pupil] = {}  # by output
-
-
-def _pupil(course: Course, data: Data, out: Path, part: int) -> Pupil:
-    """The training as it stood before this part, or earlier where no checkpoint is left."""
-    if out in _pupils and _pupils[out].part == part:
-        return _pupils[out]
-    import torch
-
-    torch.set_num_threads(cores())
-    pupil = _pupils[out] = _begun(course, data)
-    held = [k for k in range(part) if (out / CHECKPOINTS / f"{k}.safetensors").is_file()]
-    if held:
-        pupil.trainer.load(out / CHECKPOINTS / f"{held[-1]}.safetensors")
-        pupil.part = held[-1] + 1
-    return pupil
-
-
-def _begun(course: Course, data: Data) -> Pupil:
-    """A training before its first step. DataError for labels that teach nothing, ParameterError for what the network has not."""
-    import torch
-
-    from emkit.membrane.model import build_network, load_model
-    from emkit.membrane.sampling import Sampler, Sampling, check_gray
-    from emkit.membrane.targets import check_learnable, understand
-    from emkit.membrane.trainer import Pace, Trainer, freeze
-    from emkit.membrane.validation import split
-
-    began_s = time.process_time()
-    images, labels = open_voxels(data.images), open_voxels(data.labels)
-    depth, height, width = labels.shape
-    found = labels.read(Block((0, depth), (0, height), (0, width)))
-    image = np.concatenate([images.read(data.pairing.window(k, (height, width))) for k in range(depth)])
-    check_gray(image, f"images: {data.images}")
-    truth = understand(found, course.label_kind, course.dim, course.thickness_px, extracellular=course.extracellular)
-    check_learnable(truth, f"labels: {data.labels}")
-    mean, std = float(image.mean()), float(image.std())
-    configuration = course.configuration(mean, std)
-    torch.manual_seed(course.seed)
-    network = load_model(course.continue_from).network if course.continue_from else build_network(configuration)
-    freeze(network, course.freeze)
-    stride: Any = network.stride
-    fields, left_out = split([course.field(image, truth, mean, std)], course.dim, stride)
-    saturated = course.label_kind != "strokes"
-    sampling = Sampling(course.dim, course.patch, course.targets, course.isotropic, saturated, course.empty)
-    pace = Pace(course.steps, course.cpu_seconds, course.batch, course.rate, course.seed)
-    trainer = Trainer(network, course.objectives, Sampler(fields, sampling), pace)
-    trainer.progress.spent_s = time.process_time() - began_s + IMPORTS_S
-    return Pupil(trainer, left_out, configuration)
+    remove_checkpoints(out)
+    return TrainingReport(len(pairing.sections), tuple(curve))
 
 
 def _check_labels(path: Path, labels: Voxels) -> None:
@@ -327,11 +179,7 @@ def _parts(course: Course) -> int:
     """How many checkpoints a training has; by its length alone."""
     if course.cpu_seconds is not None:
         return min(PARTS, max(2, round(course.cpu_seconds / PART_S)))
-    return min(PARTS, max(1, (course.steps or 1) // 25))
-
-
-def _left_out(course: Course, labels: Voxels) -> str:
-    return "a twentieth of them"
+    return min(PARTS, max(1, (course.steps or 1) // PART_STEPS))
 
 
 def _plan(course: Course, labels: Voxels, parts: int) -> Plan:

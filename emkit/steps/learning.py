@@ -1,0 +1,198 @@
+"""The tasks of train-membranes: what a worker does, part after part. Axis order is (z, y, x)."""
+
+import csv
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emkit.blocks import Block
+from emkit.errors import DataError
+from emkit.io.pairing import Pairing
+from emkit.io.voxels import open_voxels
+from emkit.membrane.course import Course
+from emkit.membrane.targets import check_learnable, understand
+from emkit.provenance import Written, written
+from emkit.run.machine import cores
+
+if TYPE_CHECKING:  # torch is imported by the worker: the core-seconds of that are counted too
+    from torch.nn import Module
+
+    from emkit.membrane.model import Configuration
+    from emkit.membrane.sampling import Field
+    from emkit.membrane.trainer import Trainer
+
+CHECKPOINTS, CURVE = "checkpoints", "curve.csv"
+KEPT = 2  # checkpoints: one may be lost with a machine that falls
+DRIVER_S = 1.5  # core-seconds that a run takes beside its worker
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where images and labels lie, and which sections belong together."""
+
+    images: Path
+    labels: Path
+    pairing: Pairing
+
+
+@dataclass(frozen=True)
+class Point:
+    """How far a training was after a part: its running loss, and its scores on what was left out."""
+
+    step: int
+    core_s: float
+    loss: float
+    scores: dict[str, float]
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{name} {value:.3f}" for name, value in self.scores.items())
+        return f"step {self.step}, {self.core_s:.0f} core-s: loss {self.loss:.4f}; on what was left out: {told}"
+
+
+def train_part(course: Course, data: Data, out: Path, part: int, parts: int) -> Point:
+    """One task: from the checkpoint of the part before to that of this one.
+
+    A checkpoint that is gone is made anew, from the last one that is there.
+    """
+    pupil = _pupil(course, data, out, part)
+    scores: dict[str, float] = {}
+    for number in range(pupil.part, part + 1):
+        pupil.trainer.until((number + 1) / parts)
+        scores = pupil.validated(quick=number + 1 < parts)
+        pupil.trainer.save(_checkpoint(out, number))
+        _checkpoint(out, number - KEPT).unlink(missing_ok=True)
+        pupil.part = number + 1
+    done = pupil.trainer.progress
+    return Point(done.step, round(done.spent_s, 1), round(done.loss, 6), scores)
+
+
+def write_trained(course: Course, data: Data, out: Path, curve: Sequence[Point], training: dict[str, str]) -> Written:
+    """One task: the model with the running mean of the weights, and the curve of its training."""
+    from emkit.membrane.model import write_model
+
+    pupil = _pupil(course, data, out, len(curve))
+    configuration = replace(pupil.configuration, validation=curve[-1].scores, training=training)
+    with (out / CURVE).open("w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["step", "core_s", "loss", *curve[-1].scores])
+        for point in curve:
+            table.writerow([point.step, point.core_s, point.loss, *(f"{value:.4f}" for value in point.scores.values())])
+    return written(out, *write_model(out, pupil.averaged(), configuration), out / CURVE)
+
+
+def remove_checkpoints(out: Path) -> None:
+    for file in (out / CHECKPOINTS).iterdir():
+        file.unlink()
+    (out / CHECKPOINTS).rmdir()
+
+
+@dataclass
+class Pupil:
+    """A training in the process that does it: a worker does one part after the other, and need not read again what it holds."""
+
+    trainer: "Trainer"
+    left_out: "Field"
+    configuration: "Configuration"
+    part: int = 0  # that comes next
+
+    def averaged(self) -> "Module":
+        """A network with the running mean of the weights, in inference mode."""
+        from emkit.membrane.model import build_network
+
+        network = build_network(self.configuration)
+        network.load_state_dict(self.trainer.mean)
+        return network.eval()
+
+    def validated(self, *, quick: bool) -> dict[str, float]:
+        """The scores on what was left out; the trainer is told how long they took."""
+        from emkit.membrane.inference import Gray, Predictor, fastest_precision
+        from emkit.membrane.model import Model
+        from emkit.membrane.validation import scores
+
+        began_s = time.process_time()
+        device = self.trainer.device
+        model = Model(self.averaged(), self.configuration)
+        predictor = Predictor(model, precision=fastest_precision(device), device=device, gray=Gray(0.0, 1.0))
+        depth, height, width = shape = self.left_out.image.shape
+        whole = Block((0, depth), (0, height), (0, width))
+        told = scores(
+            self.left_out, predictor.predict(self.left_out.image, whole, whole, shape), self.configuration.dim, quick=quick
+        )
+        self.trainer.took(time.process_time() - began_s)
+        return told
+
+
+_pupils: dict[Path, Pupil] = {}  # by output
+
+
+def _pupil(course: Course, data: Data, out: Path, part: int) -> Pupil:
+    """The training as it stood before this part, or earlier where no checkpoint is left."""
+    if out in _pupils and _pupils[out].part == part:
+        return _pupils[out]
+    import torch
+
+    torch.set_num_threads(cores())  # a training is one task: its worker has all of them
+    began_s = time.process_time()
+    pupil = _pupils[out] = _begun(course, data)
+    if held := [number for number in range(part) if _checkpoint(out, number).is_file()]:
+        pupil.trainer.load(_checkpoint(out, held[-1]))
+        pupil.part = held[-1] + 1
+        began_s = time.process_time() - began_s
+        pupil.trainer.progress.spent_s += began_s
+    else:
+        pupil.trainer.progress.spent_s = time.process_time() + DRIVER_S
+    return pupil
+
+
+def _checkpoint(out: Path, part: int) -> Path:
+    return out / CHECKPOINTS / f"{part}.safetensors"
+
+
+def _begun(course: Course, data: Data) -> Pupil:
+    """A training before its first step. DataError for labels that teach nothing, ParameterError for what the network has not."""
+    import torch
+
+    from emkit.membrane.inference import check_device
+    from emkit.membrane.model import build_network, load_model
+    from emkit.membrane.sampling import Sampler, Sampling
+    from emkit.membrane.trainer import Pace, Trainer, freeze
+    from emkit.membrane.validation import split
+
+    check_device(course.device)
+    image, labels = _read(data)
+    truth = understand(labels, course.label_kind, course.dim, course.thickness_px, extracellular=course.extracellular)
+    check_learnable(truth, f"labels: {data.labels}")
+    mean, std = float(image.mean()), float(image.std())
+    configuration = course.configuration(mean, std)
+    torch.manual_seed(course.seed)
+    network = load_model(course.continue_from).network if course.continue_from else build_network(configuration)
+    freeze(network, course.freeze)
+    stride: Any = network.stride
+    fields, left_out = split([course.field(image, truth, mean, std)], course.dim, stride)
+    saturated = course.label_kind != "strokes"
+    sampling = Sampling(course.dim, course.patch, course.targets, course.isotropic, saturated, course.empty)
+    pace = Pace(course.steps, course.cpu_seconds, course.batch, course.rate, course.seed)
+    return Pupil(Trainer(network, course.objectives, Sampler(fields, sampling), pace, course.device), left_out, configuration)
+
+
+def _read(data: Data) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The labelled sections and their labels. DataError where they cannot be images, or hold what is not finite."""
+    images, labels = open_voxels(data.images), open_voxels(data.labels)
+    depth, height, width = labels.shape
+    image = np.concatenate([images.read(data.pairing.window(k, (height, width))) for k in range(depth)])
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        z, y, x = np.argwhere(~np.isfinite(image))[0]
+        raise DataError(
+            f"images: {data.images} holds {image[z, y, x]} at (z={data.pairing.sections[z]}, y={y}, x={x}); needed: a finite value "
+            "in each voxel. Replace it, or leave the section out."
+        )
+    if image.min() == image.max():
+        raise DataError(
+            f"images: every voxel of {data.images} is {image.flat[0]}; needed: gray values. Give the images themselves."
+        )
+    return image, labels.read(Block((0, depth), (0, height), (0, width)))
