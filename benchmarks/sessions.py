@@ -3,7 +3,9 @@
     python -m benchmarks.sessions [--sessions 1200] [--minutes 2] [--json FILE]
 
 Each session is a job of its own, which reports the port of one stub server that all share, and sleeps: so the machine carries them,
-and the hub has as much to do as with real ones. Needs root, Debian's packages slurm-wlm and munge, and about 6 MB of memory each.
+and the hub has as much to do as with real ones. Slurm does not measure the use of these jobs: the supervisor of each would look at
+all processes of the machine every second, which on one machine grows with the square of their number. Needs root, Debian's packages
+slurm-wlm and munge, and about 6 MB of memory each.
 """
 
 import argparse
@@ -78,7 +80,7 @@ def hold(site: Site, seconds: float) -> tuple[list[float], int, float]:
         asked, began = len(site.faults.calls("squeue")), time.monotonic()
         while time.monotonic() < began + seconds:
             at = time.perf_counter()
-            visitor.get(f"{site.api.url}/hub/home").raise_for_status()
+            visitor.get("/hub/home").raise_for_status()
             walls.append(time.perf_counter() - at)
         return sorted(walls), len(site.faults.calls("squeue")) - asked, time.monotonic() - began
 
@@ -88,7 +90,7 @@ def measure(sessions: int, minutes: float) -> dict[str, object]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="emkit-sessions-")))
         folder.chmod(0o755)
-        cluster = OneHost(folder / "slurm", PARTITION)
+        cluster = OneHost(folder / "slurm", PARTITION, use_every_s=0)
         stack.callback(cluster.stop)
         cluster.start()
         (port,) = free_ports(1)

@@ -39,7 +39,7 @@ SlurmdLogFile={folder}/slurmd.%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/linux
-JobAcctGatherFrequency=1
+JobAcctGatherFrequency={use_every_s}
 GresTypes=gpu
 AccountingStorageType=accounting_storage/none
 MpiDefault=none
@@ -67,9 +67,10 @@ class ClusterError(RuntimeError):
 
 
 class Cluster:
-    """`lines`: more of its configuration. `environment`: what Slurm's commands need to reach it. `daemons`: those that live."""
+    """`use_every_s`: how often the use of each job is measured; 0: never. `lines`: more of its configuration.
+    `environment`: what Slurm's commands need to reach it. `daemons`: those that live."""
 
-    def __init__(self, folder: Path, *, min_job_age_s: int = 300, lines: str = "") -> None:
+    def __init__(self, folder: Path, *, min_job_age_s: int = 300, use_every_s: int = 1, lines: str = "") -> None:
         self.folder, self.environment = folder, {"SLURM_CONF": str(folder / "slurm.conf")}
         for name in ("munge", "state", *(f"spool/{node}" for node in NODES)):
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -84,7 +85,7 @@ class Cluster:
             for name, port in zip(NODES, ports[1:], strict=True)
         )
         values = {"folder": folder, "host": socket.gethostname(), "ports": ports, "nodes": nodes, "min_job_age_s": min_job_age_s}
-        (folder / "slurm.conf").write_text(CONFIG.format(**values, lines=lines))
+        (folder / "slurm.conf").write_text(CONFIG.format(**values, use_every_s=use_every_s, lines=lines))
         (folder / "gres.conf").write_text("".join(f"NodeName={GPU_NODE} Name=gpu File={file}\n" for file in GPU_FILES))
 
     def start(self) -> None:

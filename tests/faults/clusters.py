@@ -24,8 +24,8 @@ class OneHost(Cluster):
     title = "one host"
     address = "127.0.0.1"
 
-    def __init__(self, folder: Path, lines: str = "") -> None:
-        super().__init__(folder, lines=f"{CROWDED}\n{lines}")
+    def __init__(self, folder: Path, lines: str = "", *, use_every_s: int = 1) -> None:
+        super().__init__(folder, use_every_s=use_every_s, lines=f"{CROWDED}\n{lines}")
         self.nodes = dict.fromkeys(NODES, self.address)
 
     def kill_node(self, name: str) -> None:
