@@ -156,9 +156,12 @@ class Elastic:
         along_y = bspline_basis(rows, count_y, self.spacing_px)
         along_x = bspline_basis(columns, count_x, self.spacing_px)
         moved = self.coefficients @ self.affine.linear.T  # few, before they are many
-        places = np.stack([along_y @ moved[..., axis] @ along_x.T for axis in (0, 1)], axis=-1)
-        places += (rows[:, None] * self.affine.linear[:, 0])[:, None] + (columns[:, None] * self.affine.linear[:, 1])[None]
-        places += self.affine.shift
+        places = np.empty((len(rows), len(columns), 2))
+        for axis, (down, across, start) in enumerate(self.affine.rows):
+            plane = along_y @ moved[..., axis] @ along_x.T  # each by itself: along an axis of 2 numpy is slow
+            plane += (rows * down + start)[:, None]
+            plane += columns * across
+            places[..., axis] = plane
         return places
 
     __call__ = apply

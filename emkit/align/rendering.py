@@ -36,25 +36,23 @@ def render_window(
     low, high = part_shown((section.shape[0] // shrunk, section.shape[1] // shrunk), nodes, MARGIN_PX[interpolation])
     if (high - low < 2).any():
         return np.zeros(shape, section.dtype)
+    nodes -= low
     part = section[low[0] * shrunk : high[0] * shrunk, low[1] * shrunk : high[1] * shrunk]
     if interpolation == "nearest":  # of a block the pixel near its middle
-        return _nearest(part[shrunk // 2 :: shrunk, shrunk // 2 :: shrunk], places_between(nodes - low, step, shape))
-    part = shrink(part.astype(np.float32), shrunk)
+        return _nearest(part[shrunk // 2 :: shrunk, shrunk // 2 :: shrunk], places_between(nodes, step, shape))
+    part = shrink(part.astype(np.float32), shrunk) if shrunk > 1 else part
     if interpolation == "cubic":
-        seen = Spline.of(part).seen_at(nodes - low, step, shape)
-    else:
-        seen = ndimage.map_coordinates(part, places_between(nodes - low, step, shape), order=1)
-    if np.issubdtype(section.dtype, np.integer):
-        limits = np.iinfo(section.dtype)
-        seen = np.clip(np.rint(seen), limits.min, limits.max)
-    pixels: NDArray[Any] = seen.astype(section.dtype)
+        return Spline.of(part).rendered_at(nodes, step, shape, section.dtype)
+    seen = ndimage.map_coordinates(part, places_between(nodes, step, shape), order=1)
+    pixels: NDArray[Any] = (np.rint(seen) if section.dtype.kind in "iu" else seen).astype(section.dtype)
     return pixels
 
 
 def part_shown(section: tuple[int, ...], nodes: Floats, margin_px: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The box (y, x) from, to of a section of this shape that lies between ``nodes``, with a margin, within the section."""
-    low = np.clip(np.floor(nodes.min(axis=(0, 1))).astype(np.intp) - margin_px, 0, section)
-    high = np.clip(np.ceil(nodes.max(axis=(0, 1))).astype(np.intp) + margin_px + 1, 0, section)
+    least, most = ([float(extreme(nodes[..., axis])) for axis in (0, 1)] for extreme in (np.min, np.max))
+    low = np.clip(np.floor(least).astype(np.intp) - margin_px, 0, section)
+    high = np.clip(np.ceil(most).astype(np.intp) + margin_px + 1, 0, section)
     return low, high
 
 

@@ -18,6 +18,8 @@
 typedef float four __attribute__((vector_size(16), aligned(4), may_alias));
 
 #define RUN 64 /* places between two nodes that are taken at once */
+#define SIXTH (1.0f / 6)
+#define WHOLE 12582912.0f /* 1.5 x 2^23: beside it a float has no room for less than 1 */
 #define PAIRS(a, b, k) __builtin_shufflevector(a, b, k, k + 4, k + 1, k + 5)
 
 INLINE ptrdiff_t mirrored(ptrdiff_t k, ptrdiff_t n)
@@ -81,16 +83,17 @@ INLINE four weights(float t)
     return (((d * t + c) * t + b) * t + a) * (1.0f / 6);
 }
 
-/* `count` places, all 1 px from the edges or more: first the weights of all, then the sums of four at once. */
-INLINE void all_within(const float *c, ptrdiff_t width, const double *y, const double *x, int count, float *to)
+/* `count` places, all 1 px from the edges or more, y and x counted from the coefficient at `c`: first the weights of all, then the
+   sums of four at once. Multiplications only: a division costs as much as all else. */
+INLINE void all_within(const float *c, ptrdiff_t width, const float *y, const float *x, int count, float *to)
 {
     float wy[4][RUN], wx[4][RUN];
     int32_t iy[RUN], ix[RUN];
     for (int k = 0; k < count; k++) {
         iy[k] = (int32_t)y[k], ix[k] = (int32_t)x[k];
-        float t = (float)(y[k] - iy[k]), u = (float)(x[k] - ix[k]), s = 1 - t, v = 1 - u;
-        wy[0][k] = s * s * s / 6, wy[1][k] = (4 + 3 * t * t * (t - 2)) / 6, wy[2][k] = (4 + 3 * s * s * (s - 2)) / 6, wy[3][k] = t * t * t / 6;
-        wx[0][k] = v * v * v / 6, wx[1][k] = (4 + 3 * u * u * (u - 2)) / 6, wx[2][k] = (4 + 3 * v * v * (v - 2)) / 6, wx[3][k] = u * u * u / 6;
+        float t = y[k] - (float)iy[k], u = x[k] - (float)ix[k], s = 1 - t, v = 1 - u;
+        wy[0][k] = s * s * s * SIXTH, wy[1][k] = 4 * SIXTH + t * t * (0.5f * t - 1), wy[2][k] = 4 * SIXTH + s * s * (0.5f * s - 1), wy[3][k] = t * t * t * SIXTH;
+        wx[0][k] = v * v * v * SIXTH, wx[1][k] = 4 * SIXTH + u * u * (0.5f * u - 1), wx[2][k] = 4 * SIXTH + v * v * (0.5f * v - 1), wx[3][k] = u * u * u * SIXTH;
     }
     for (int k = 0; k + 4 <= count; k += 4) {
         four s[4];
@@ -121,39 +124,65 @@ INLINE float at(const float *c, ptrdiff_t height, ptrdiff_t width, double y, dou
     return value;
 }
 
-INLINE void sample_rows(const float *c, ptrdiff_t height, ptrdiff_t width, const double *nodes, ptrdiff_t node_columns, ptrdiff_t step,
-                   float *out, ptrdiff_t out_height, ptrdiff_t out_width)
+/* One row of the output. */
+INLINE void sample_row(const float *c, ptrdiff_t height, ptrdiff_t width, const double *nodes, ptrdiff_t node_columns, ptrdiff_t step,
+                       ptrdiff_t row, ptrdiff_t out_width, float *out)
 {
-    const double part = 1.0 / step;
-    for (ptrdiff_t row = 0; row < out_height; row++) {
-        const double *above = nodes + row / step * node_columns * 2, *below = above + node_columns * 2;
-        double share = (row % step) * part, y[RUN], x[RUN];
-        for (ptrdiff_t left = 0; left < out_width; left += RUN) {
-            int count = (int)(out_width - left < RUN ? out_width - left : RUN), inner = 1, k = 0;
-            for (ptrdiff_t from = 0; from < count; from += step, above += 2, below += 2) {
-                double py = above[0] + share * (below[0] - above[0]), px = above[1] + share * (below[1] - above[1]);
-                double ey = above[2] + share * (below[2] - above[2]), ex = above[3] + share * (below[3] - above[3]);
-                for (ptrdiff_t k = 0; k < step; k++)
-                    y[from + k] = py + k * part * (ey - py), x[from + k] = px + k * part * (ex - px);
-                /* both ends are, so all between them */
-                inner = inner && py >= 1 && px >= 1 && py < height - 2 && px < width - 2;
-                inner = inner && ey >= 1 && ex >= 1 && ey < height - 2 && ex < width - 2;
-            }
-            if (inner)
-                all_within(c, width, y, x, k = count & ~3, out + row * out_width + left);
-            for (; k < count; k++)
-                out[row * out_width + left + k] = at(c, height, width, y[k], x[k]);
+    const double part = 1.0 / step, share = (row % step) * part;
+    const double *above = nodes + row / step * node_columns * 2, *below = above + node_columns * 2;
+    double y[RUN], x[RUN];
+    for (ptrdiff_t left = 0; left < out_width; left += RUN) {
+        int count = (int)(out_width - left < RUN ? out_width - left : RUN), inner = 1, k = 0;
+        double low_y = (double)height, low_x = (double)width;
+        for (ptrdiff_t from = 0; from < count; from += step, above += 2, below += 2) {
+            double py = above[0] + share * (below[0] - above[0]), px = above[1] + share * (below[1] - above[1]);
+            double ey = above[2] + share * (below[2] - above[2]), ex = above[3] + share * (below[3] - above[3]);
+            for (ptrdiff_t k = 0; k < step; k++)
+                y[from + k] = py + k * part * (ey - py), x[from + k] = px + k * part * (ex - px);
+            /* both ends are, so all between them */
+            inner = inner && py >= 1 && px >= 1 && py < height - 2 && px < width - 2;
+            inner = inner && ey >= 1 && ex >= 1 && ey < height - 2 && ex < width - 2;
+            low_y = py < low_y ? py : low_y, low_y = ey < low_y ? ey : low_y;
+            low_x = px < low_x ? px : low_x, low_x = ex < low_x ? ex : low_x;
         }
+        if (inner) { /* counted from a corner of them all, a float holds a place to some 1e-5 px */
+            ptrdiff_t top = (ptrdiff_t)low_y, first = (ptrdiff_t)low_x;
+            float near_y[RUN], near_x[RUN];
+            for (int k = 0; k < RUN; k++)
+                near_y[k] = (float)(y[k] - (double)top), near_x[k] = (float)(x[k] - (double)first);
+            all_within(c + top * width + first, width, near_y, near_x, k = count & ~3, out + left);
+        }
+        for (; k < count; k++)
+            out[left + k] = at(c, height, width, y[k], x[k]);
     }
 }
 
 /* `nodes` (node rows, node columns, 2) are places (y, x); `out` (out_height, out_width) starts at the first of them; RUN is a
-   multiple of `step`. */
-CLONES void sample(const float *c, ptrdiff_t height, ptrdiff_t width, const double *nodes, ptrdiff_t node_columns, ptrdiff_t step,
-                   float *out, ptrdiff_t out_height, ptrdiff_t out_width)
+   multiple of `step`. `bytes` of a pixel: 4 is a float, 1 and 2 are unsigned integers, rounded and held within their range.
+   0, or -1 for want of memory. */
+CLONES int sample(const float *c, ptrdiff_t height, ptrdiff_t width, const double *nodes, ptrdiff_t node_columns, ptrdiff_t step,
+                  void *out, ptrdiff_t out_height, ptrdiff_t out_width, int bytes)
 {
-    if (step == 4) /* known, its loop needs no counting */
-        sample_rows(c, height, width, nodes, node_columns, 4, out, out_height, out_width);
-    else
-        sample_rows(c, height, width, nodes, node_columns, step, out, out_height, out_width);
+    float *line = bytes == 4 ? NULL : malloc((size_t)out_width * sizeof *line), most = bytes == 1 ? 255 : 65535;
+    if (bytes != 4 && !line)
+        return -1;
+    for (ptrdiff_t row = 0; row < out_height; row++) {
+        float *to = line ? line : (float *)out + row * out_width;
+        if (step == 4) /* known, its loop needs no counting */
+            sample_row(c, height, width, nodes, node_columns, 4, row, out_width, to);
+        else
+            sample_row(c, height, width, nodes, node_columns, step, row, out_width, to);
+        for (ptrdiff_t x = 0; line && x < out_width; x++) {
+            float held = to[x] < 0 ? 0 : to[x] > most ? most : to[x];
+            to[x] = held + WHOLE - WHOLE; /* rounds half to even, as rint */
+        }
+        if (bytes == 1)
+            for (ptrdiff_t x = 0; x < out_width; x++)
+                ((uint8_t *)out)[row * out_width + x] = (uint8_t)(int32_t)to[x];
+        if (bytes == 2)
+            for (ptrdiff_t x = 0; x < out_width; x++)
+                ((uint16_t *)out)[row * out_width + x] = (uint16_t)(int32_t)to[x];
+    }
+    free(line);
+    return 0;
 }

@@ -10,6 +10,7 @@ import ctypes
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from emkit.transforms import Affine, CoordinateMap, Elastic, Floats
 LIBRARY = Path(__file__).with_name("resample.so")
 STEP_PX = 4  # between the points that a map is asked for; a bend of 1 px in 50 is off by less than 0.002 px between them
 STRAIGHT_PX = 64  # of an affine any would be exact: short runs are seldom cut by an edge
+NO_MEMORY = "the kernel found no memory for its own needs"
 Pixels = NDArray[np.float32]
 
 
@@ -37,7 +39,7 @@ class Spline:
         if not LIBRARY.is_file():
             return cls(ndimage.spline_filter(coefficients, 3, output=np.float32))
         if _library().spline(coefficients.ctypes.data, *coefficients.shape):
-            raise MemoryError("the kernel found no memory for its own needs")
+            raise MemoryError(NO_MEMORY)
         return cls(coefficients)
 
     def seen_through(self, mapping: CoordinateMap, start: tuple[int, int], shape: tuple[int, int]) -> Pixels:
@@ -49,9 +51,33 @@ class Spline:
         between."""
         if not LIBRARY.is_file():
             return self._seen_by_scipy(nodes, step, shape)
-        nodes, seen = np.ascontiguousarray(nodes, np.float64), np.empty(shape, np.float32)
-        held, size = self.coefficients, self.coefficients.shape
-        _library().sample(held.ctypes.data, *size, nodes.ctypes.data, nodes.shape[1], step, seen.ctypes.data, *shape)
+        return self._sampled(nodes, np.empty(shape, np.float32), step)
+
+    def rendered_at(self, nodes: Floats, step: int, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """The same in a ``dtype``: integers are rounded, half to even, and held within their range."""
+        if dtype in (np.uint8, np.uint16) and LIBRARY.is_file():
+            return self._sampled(nodes, np.empty(shape, dtype.newbyteorder("=")), step)
+        seen = self.seen_at(nodes, step, shape)
+        if dtype.kind in "iu":
+            limits = np.iinfo(dtype)
+            np.clip(np.rint(seen, out=seen), limits.min, limits.max, out=seen)
+        return seen.astype(dtype)
+
+    def _sampled(self, nodes: Floats, seen: NDArray[Any], step: int) -> NDArray[Any]:
+        nodes = np.ascontiguousarray(nodes, np.float64)
+        held = self.coefficients
+        told = (
+            held.ctypes.data,
+            *held.shape,
+            nodes.ctypes.data,
+            nodes.shape[1],
+            step,
+            seen.ctypes.data,
+            *seen.shape,
+            seen.itemsize,
+        )
+        if _library().sample(*told):
+            raise MemoryError(NO_MEMORY)
         return seen
 
     def _seen_by_scipy(self, nodes: Floats, step: int, shape: tuple[int, int]) -> Pixels:
@@ -78,7 +104,10 @@ def nodes_of(mapping: CoordinateMap, start: tuple[int, int], shape: tuple[int, i
         nodes = mapping.on_grid(rows, columns)
     else:
         nodes = mapping(np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1))
-    return (nodes - middle) / factor, step
+    if factor > 1:
+        nodes -= middle
+        nodes /= factor
+    return nodes, step
 
 
 def places_between(nodes: Floats, step: int, shape: tuple[int, int]) -> Floats:
@@ -95,5 +124,6 @@ def _library() -> ctypes.CDLL:
         raise EmkitError(f"{LIBRARY} cannot be loaded ({wrong}); install emkit anew on this machine, or remove the file.") from None
     place, size = ctypes.c_void_p, ctypes.c_ssize_t
     library.spline.argtypes, library.spline.restype = [place, size, size], ctypes.c_int
-    library.sample.argtypes, library.sample.restype = [place, size, size, place, size, size, place, size, size], None
+    library.sample.argtypes = [place, size, size, place, size, size, place, size, size, ctypes.c_int]
+    library.sample.restype = ctypes.c_int
     return library

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from emkit.align.rendering import Interpolation, render_window
+from emkit.align.resampling import Spline
 from emkit.phantoms import SectionPhantom
-from emkit.transforms import Affine
+from emkit.transforms import Affine, Elastic
 
 SECTION = SectionPhantom(shape=(150, 190), count=1, seed=1).render_section(0)
 TURNED = Affine.rotation(4, (70, 90)).compose(Affine.translation(3.3, -8.6))
@@ -74,3 +75,30 @@ def test_a_window_costs_memory_by_its_own_size_not_by_that_of_the_section() -> N
     finally:
         tracemalloc.stop()
     assert peak < 1e6
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", ">u2", "int16"])
+def test_an_elastic_map_gives_the_rounded_spline_in_any_type(dtype: str) -> None:
+    bent = Elastic(TURNED, np.random.default_rng(0).normal(size=(9, 10, 2)), 25.0)
+    section = SECTION.astype(dtype)
+    seen = render_window(section, bent, (3, 5), (130, 150))
+    limits = np.iinfo(section.dtype)
+    exact = np.clip(Spline.of(SECTION).seen_through(bent, (3, 5), (130, 150)), limits.min, limits.max)
+    assert seen.dtype == section.dtype
+    assert np.abs(seen - exact).max() <= 0.501
+
+
+def test_nearest_gives_values_of_the_section_only() -> None:
+    labels = (SECTION > 120).astype(np.uint64) * 2**40 + 3
+    seen = render_window(labels, TURNED, (0, 0), SECTION.shape, "nearest")
+    assert set(np.unique(seen)) == {0, 3, 2**40 + 3}
+    bright = render_window(SECTION, TURNED, (0, 0), SECTION.shape)
+    sure = (seen > 0) & (np.abs(bright.astype(int) - 120) > 40)
+    assert ((seen > 3) == (bright > 120))[sure].all()
+
+
+def test_a_shrunken_picture_is_that_of_the_shrunken_section() -> None:
+    whole = render_window(SECTION, TURNED, (0, 0), (148, 188)).astype(float).reshape(37, 4, 47, 4).mean(axis=(1, 3))
+    parts = [render_window(SECTION, TURNED, start, (37 - start[0], 20), shrunk=4) for start in ((0, 0), (0, 20))]
+    inner = np.hstack(parts)[6:-6, 6:-6].astype(float)
+    assert np.corrcoef(inner.ravel(), whole[6:-6, 6:34].ravel())[0, 1] > 0.97
