@@ -35,6 +35,8 @@ NAMES = {
     "rerun",
     "score",
     "segment",
+    "mesh",
+    "skeletonize",
     "train_membranes",
     "verify",
     "virtual_image",

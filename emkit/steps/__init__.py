@@ -20,6 +20,8 @@ STEPS = {  # name: module of this package
     "make_phantom": "simulating",
     "predict_membranes": "predicting",
     "segment": "segmenting",
+    "mesh": "meshing",
+    "skeletonize": "skeletonizing",
     "score": "scoring_segmentations",
     "fetch_data": "fetching",
     "count_scan": "counting",
