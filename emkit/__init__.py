@@ -35,6 +35,8 @@ _HOME = {
     "rerun": "runs",
     "score": "steps.scoring_segmentations",
     "segment": "steps.segmenting",
+    "mesh": "steps.meshing",
+    "skeletonize": "steps.skeletonizing",
     "train_membranes": "steps.training",
     "verify": "runs",
     "virtual_image": "steps.imaging",

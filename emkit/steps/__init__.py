@@ -22,6 +22,8 @@ STEPS = {  # name: module of this package
     "export_model": "exchanging_models",
     "import_model": "exchanging_models",
     "segment": "segmenting",
+    "mesh": "meshing",
+    "skeletonize": "skeletonizing",
     "score": "scoring_segmentations",
     "fetch_data": "fetching",
     "count_scan": "counting",
