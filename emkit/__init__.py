@@ -32,6 +32,7 @@ _HOME = {
     "reconstruct_phase": "steps.reconstructing",
     "render": "steps.rendering",
     "repair": "runs",
+    "report_alignment": "steps.reporting",
     "rerun": "runs",
     "score": "steps.scoring_segmentations",
     "segment": "steps.segmenting",

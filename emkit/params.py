@@ -18,9 +18,9 @@ from annotated_types import Gt
 
 from emkit.errors import ParameterError, PathError
 
-Kind = Literal["image folder", "volume", "folder", "table", "image", "scan", "voxels"]
+Kind = Literal["image folder", "volume", "folder", "table", "image", "scan", "voxels", "page"]
 Positive = Annotated[float, Gt(0)]
-FILES = ("table", "image")  # kinds whose paths are files
+FILES = ("table", "image", "page")  # kinds whose paths are files
 EITHER = ("scan", "voxels")  # kinds whose paths are files or folders; the paths of all others are folders
 IMAGES = (".tif", ".tiff", ".png")
 UNFINISHED = "unfinished-"  # before the name of an output while it is built
@@ -231,6 +231,7 @@ _NEEDED: Mapping[Kind, str] = {
     "folder": "a folder",
     "table": "a file",
     "image": f"an image of one section ({', '.join(IMAGES)})",
+    "page": "a page",
     "scan": "a counted scan (a folder of emkit, or an HDF5 file of stempy)",
     "voxels": "a volume (OME-Zarr, precomputed, N5), a folder of section images, or one TIFF or PNG file",
 }

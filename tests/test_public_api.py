@@ -34,6 +34,7 @@ NAMES = {
     "reconstruct_phase",
     "render",
     "repair",
+    "report_alignment",
     "rerun",
     "score",
     "segment",

@@ -11,8 +11,8 @@ Same seed, same bytes: every section draws from its own stream, so sections can 
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from emkit.model import Defect
+from emkit.phantoms.defects import damage, depths_of
 from emkit.transforms import Affine, Floats
 
 Image = NDArray[np.uint8]
@@ -36,7 +38,8 @@ class SectionPhantom:
     """A stack of ``count`` sections of ``shape`` (y, x), each displaced by its own affine.
 
     ``jitter`` scales the displacements: 1 is up to ±3° of turn, ±3 % of scale, ±2 % of shear and ±4 % of the size in shift.
-    Sections in ``bad`` show an unrelated place, as when the wrong field was imaged.
+    Sections in ``bad`` show an unrelated place, as when the wrong field was imaged. ``defects`` names what is wrong with others;
+    one out of order has changed places with the fourth after it, a repeat shows the one before again.
 
     >>> phantom = SectionPhantom(shape=(64, 64), count=3, seed=1)
     >>> phantom.render_section(0).shape, phantom.affines[0].apply([[0, 0]]).shape
@@ -48,11 +51,21 @@ class SectionPhantom:
     seed: int
     jitter: float = 1.0
     bad: Collection[int] = ()
+    defects: Mapping[int, Defect] = field(default_factory=dict)
+
+    @cached_property
+    def depths(self) -> tuple[int, ...]:
+        """The truth: at which depth of the specimen each section lies, in sections."""
+        return depths_of(self.count, self.defects)
 
     @cached_property
     def affines(self) -> tuple[Affine, ...]:
         """The truth: for each section the map specimen px → section px."""
-        return tuple(self._draw_affine(np.random.default_rng((self.seed, 1, z))) for z in range(self.count))
+        drawn = [self._draw_affine(np.random.default_rng((self.seed, 1, z))) for z in range(self.count)]
+        for z, defect in sorted(self.defects.items()):
+            if defect == "duplicate" and z:  # imaged again where it lay
+                drawn[z] = drawn[z - 1]
+        return tuple(drawn)
 
     def _draw_affine(self, draw: np.random.Generator) -> Affine:
         height, width = self.shape
@@ -73,10 +86,14 @@ class SectionPhantom:
 
     def render_section(self, z: int) -> Image:
         """(y, x) uint8: section ``z`` as the microscope would give it."""
-        draw = np.random.default_rng((self.seed, 2, z))
-        neurites = self._elsewhere if z in self.bad else self._neurites
-        grey = neurites.grey(float(z), self.affines[z].invert(), self.shape)
-        return _expose(grey + _grain(draw, self.shape), draw)
+        defect = self.defects.get(z)
+        draw = np.random.default_rng((self.seed, 2, self.depths[z]))
+        neurites = self._elsewhere if z in self.bad or defect == "displaced" else self._neurites
+        grey = neurites.grey(float(self.depths[z]), self.affines[z].invert(), self.shape) + _grain(draw, self.shape)
+        if defect is None:
+            return _expose(grey, draw)
+        own = np.random.default_rng((self.seed, 4, z))
+        return damage(_expose(grey, own), defect, own)
 
 
 @dataclass(frozen=True)

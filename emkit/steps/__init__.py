@@ -14,6 +14,7 @@ STEPS = {  # name: module of this package
     "render": "rendering",
     "apply_transforms": "applying",
     "measure_alignment": "measuring",
+    "report_alignment": "reporting",
     "measure_error": "scoring",
     "measure_section": "inspecting",
     "convert": "converting",
