@@ -212,7 +212,7 @@ def _plan(report: ConvertReport, to: str, *, spooled: bool) -> Plan:
         held = 38_000_000 + block * 31 // 20
     write = Load(prod(finest.shards), held, block / 60e6)
     if to == "pyreconstruct":
-        write = Load(count, 38_000_000 + 4 * prod(section), prod(section) / 60e6)
+        write = Load(count, memory_to_write(prod(section)), prod(section) / 60e6)
     decode = Load(count, 40_000_000 + 2 * prod(section) * itemsize, prod(section) * itemsize / 60e6)
     stages, driver = ((decode, write), 60_000_000) if spooled else ((write,), 10_000_000)
     return Plan(driver, int(total * (2.5 if spooled else 1.5)), 1, stages=stages)

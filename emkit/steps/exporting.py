@@ -1,6 +1,7 @@
 """An alignment for another program. Points are (y, x), px, pixel centres at integers."""
 
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Annotated
 
@@ -74,10 +75,18 @@ def export_alignment(
         raise ParameterError(f"project: found {project}, but a file for {program} holds an alignment alone. Leave it out.")
     placed = placed_stack(volume, report, stack.shape)
     notes = remarks(program, placed)
-    size = 5_000 * len(report.sections) + (project.stat().st_size if project else 0)
-    yield Plan(20_000_000, 2 * size, 0.2, stages=(Load(1, 20_000_000 + 12 * size, 0.2 + size * 1e-7),))
+    yield _plan(program, len(report.sections), prod(stack.shape), project)
     yield from stage("write", write_file, {"all": (out, program, placed, source.absolute(), alignment, project)}, "files")
     return ExportReport(program, len(report.sections), sum(section.excluded for section in report.sections), notes)
+
+
+def _plan(program: str, sections: int, pixels: int, project: Path | None) -> Plan:
+    """One task writes all; JSON takes many times its size while it is made, and a map its nodes. Measured."""
+    held, size = {"AlignEM-SWiFT": (27_000, 2_500), "PyReconstruct": (7_000, 300)}.get(program, (1_000, 1_000))
+    grid, of_grid = (pixels // 12, pixels // 85) if program == "AlignTK" else (0, 0)
+    given = project.stat().st_size if project else 0
+    load = Load(1, 2_200_000 + held * sections + 8 * given + grid, 0.3)
+    return Plan(2_600_000, (size + of_grid) * sections + 2 * given, 0.2, stages=(load,))
 
 
 def placed_stack(volume: Path, report: align.AlignmentReport, shape: tuple[int, int]) -> PlacedStack:

@@ -92,6 +92,23 @@ def test_align_sections(tmp_path: Path, record_property: Any) -> None:
 
 
 @pytest.mark.campaign
+def test_alignments_of_other_programs(tmp_path: Path, record_property: Any) -> None:
+    source = sections(tmp_path / "raw", 4, 4096)
+    (listed := tmp_path / "p.txt").write_text("".join(f"{z} 1 0 {z} 0 1 0\n" for z in range(4)))
+    (place := tmp_path / "import").mkdir()
+    check(bind(emkit.import_alignment, listed, source, out=place / "v", voxel_size_nm=NM), place, record_property)
+    for name in ("p.swiftir", "p.maps"):
+        (to := tmp_path / name.strip("p.")).mkdir()
+        check(bind(emkit.export_alignment, place / "v", source, out=to / name), to, record_property)
+
+
+@pytest.mark.campaign
+def test_convert_for_pyreconstruct(tmp_path: Path, record_property: Any) -> None:
+    source, to = sections(tmp_path / "raw", 4, 4096), "pyreconstruct"
+    check(bind(emkit.convert, source, out=tmp_path / "i.zarr", to=to, voxel_size_nm=NM), tmp_path, record_property)
+
+
+@pytest.mark.campaign
 def test_measure_alignment(tmp_path: Path, record_property: Any) -> None:
     check(bind(emkit.measure_alignment, volume(tmp_path / "v", 4, 4096), out=tmp_path / "out"), tmp_path, record_property)
 
