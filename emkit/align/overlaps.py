@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from emkit.align.correlation import Pixels, correlate, find_peaks, normalise, shrink, taper
-from emkit.transforms import Affine, CoordinateMap, Floats
+from emkit.align.resampling import STRAIGHT_PX, Spline
+from emkit.transforms import CoordinateMap, Floats
 
 LIMIT = 0.3  # cycles a px: the same tissue is seen twice, up to the sharpness of the microscope
 LEAST_PX = 20  # of overlap, each way
@@ -125,13 +126,10 @@ def match_through(
     starts, middles, lying = starts[seen], middles[seen], lying[seen]
     if not len(starts):
         return np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0), None
-    locally = [_affine(places, side) for places in lying]
-    still = ndimage.gaussian_filter(_stack(fixed, starts, side), (0, SMOOTH_PX, SMOOTH_PX))
-    other = np.stack([_cut(moving, affine, side) for affine in locally])
-    other = ndimage.gaussian_filter(other, (0, SMOOTH_PX, SMOOTH_PX))
+    still, other = _smooth_patches(fixed, starts, side), _seen_patches(moving, lying, side)
     shift, sigma = flow(still, other)
-    centre = (side - 1) / 2
-    targets = np.stack([affine.apply(shift[k] + centre) for k, affine in enumerate(locally)])
+    down, across = _slopes(lying, side)
+    targets = lying.mean(axis=1) + shift[:, :1] * down + shift[:, 1:] * across
     light = np.array([still.mean(), still.std(), other.mean(), other.std()], float)
     return middles, targets, sigma, light
 
@@ -164,20 +162,34 @@ def _stack(tile: NDArray[np.generic], starts: NDArray[np.int64], side: int) -> P
     return np.stack([tile[y : y + side, x : x + side] for y, x in starts.tolist()]).astype(np.float32)
 
 
-def _affine(places: Floats, side: int) -> Affine:
-    """The affine of a patch's own px that takes its corners to ``places`` (4, 2) best."""
-    down, across = (places[2:] - places[:2]).mean(axis=0) / (side - 1), (places[1::2] - places[::2]).mean(axis=0) / (side - 1)
-    linear = np.stack([down, across], axis=1)
-    return Affine.of(linear, places.mean(axis=0) - linear @ np.full(2, (side - 1) / 2))
+def _slopes(lying: Floats, side: int) -> tuple[Floats, Floats]:
+    """(k, 2) each: by how much a place goes on with a px down and a px across a patch, from where its corners (k, 4, 2) lie."""
+    down, across = (lying[:, 2:] - lying[:, :2]).mean(axis=1), (lying[:, 1::2] - lying[:, ::2]).mean(axis=1)
+    return down / (side - 1), across / (side - 1)
 
 
-def _cut(tile: NDArray[np.generic], affine: Affine, side: int) -> Pixels:
-    low = np.maximum(np.floor(affine.shift).astype(int) - MARGIN_PX, 0)
-    part = tile[low[0] : low[0] + side + 2 * MARGIN_PX, low[1] : low[1] + side + 2 * MARGIN_PX].astype(np.float32)
-    patch: Pixels = ndimage.affine_transform(
-        part, affine.linear, affine.shift - low, output_shape=(side, side), order=3, mode="mirror", output=np.float32
-    )
-    return patch
+def _smooth_patches(tile: NDArray[np.generic], starts: NDArray[np.int64], side: int) -> Pixels:
+    """Patches (k, side, side) of the smoothed tile, which is smoothed where they are only."""
+    low = np.maximum(starts.min(axis=0) - MARGIN_PX, 0)
+    high = starts.max(axis=0) + side + MARGIN_PX
+    return _stack(_smooth(tile[low[0] : high[0], low[1] : high[1]]), starts - low, side)
+
+
+def _seen_patches(tile: NDArray[np.generic], lying: Floats, side: int) -> Pixels:
+    """Patches (k, side, side) of the smoothed tile, each seen through the affine that its corners ``lying`` (k, 4, 2) tell."""
+    low = np.maximum(np.floor(lying.min(axis=(0, 1))).astype(int) - MARGIN_PX, 0)
+    high = np.ceil(lying.max(axis=(0, 1))).astype(int) + MARGIN_PX + 1
+    spline = Spline.of(_smooth(tile[low[0] : high[0], low[1] : high[1]]))
+    down, across = _slopes(lying, side)
+    first = lying.mean(axis=1) - low - (down + across) * ((side - 1) / 2)
+    ends = np.array([0.0, STRAIGHT_PX])
+    nodes = first[:, None, None] + ends[:, None, None] * down[:, None, None] + ends[:, None] * across[:, None, None]
+    return np.stack([spline.seen_at(corners, STRAIGHT_PX, (side, side)) for corners in nodes])
+
+
+def _smooth(part: NDArray[np.generic]) -> Pixels:
+    smooth: Pixels = ndimage.gaussian_filter(part.astype(np.float32), SMOOTH_PX)
+    return smooth
 
 
 def _centred(patches: Pixels) -> Pixels:

@@ -26,6 +26,7 @@ LINEAR_PX = (5.0, 0.5, 0.5, 0.5)  # at the edge of a tile: turn, growth, stretch
 LENS_PX = 3.0  # at the edge of a tile
 FLOOR_PX = 0.02  # points are not surer than this: no lens is exactly of third degree
 ROUNDS = 8
+SETTLED = 0.01  # change of what a point has to say, of 1
 TERMS = np.array([[[0, -1], [1, 0]], [[1, 0], [0, 1]], [[1, 0], [0, -1]], [[0, 1], [1, 0]]], float)  # of the linear part
 OWN, SHARED = 6, 14  # unknowns of a tile, and of the lens
 
@@ -61,7 +62,9 @@ def solve_tiles(shape: tuple[int, int], nominal: Floats, overlaps: Sequence[Over
         residual = np.hypot(*(apart + design @ solution).reshape(-1, 2).T)
         unlikely = residual * np.sqrt(weights)
         spread = max(1.0, 1.4826 * float(np.median(unlikely)))
-        trust = (1 + (unlikely / (2 * spread)) ** 2) ** -2
+        before, trust = trust, (1 + (unlikely / (2 * spread)) ** 2) ** -2
+        if np.abs(trust - before).max() < SETTLED:
+            break
     own = solution[: OWN * count].reshape(count, OWN)
     shared = solution[OWN * count :].reshape(7, 2).tolist() if lens else STRAIGHT
     solved = Lens(shape, tuple((y, x) for y, x in shared))
