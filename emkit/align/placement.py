@@ -96,6 +96,12 @@ def around_all(placement: Placement, shape: tuple[int, int]) -> Placement:
     return Placement(moved, placement.linked, (height, width))
 
 
+def seen_from(placement: Placement, z: int) -> Placement:
+    """The same on the canvas that section ``z`` is: its own map changes nothing."""
+    back = placement.affines[z].invert()
+    return Placement(tuple(affine.compose(back) for affine in placement.affines), placement.linked, placement.shape)
+
+
 def _follow_links(count: int, links: Sequence[Link]) -> tuple[list[Affine], NDArray[np.integer]]:
     """For each section the affine px of its run's middle section → its own px, and the number of its run."""
     maps: dict[tuple[int, int], Affine] = {}

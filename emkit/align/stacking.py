@@ -115,18 +115,23 @@ def nearest(linked: Sequence[int], z: int) -> list[int]:
 
 
 def best_splines(
-    before: Mapping[int, Floats], said: Mapping[Pair, Agreement], stiffness: float, spacing_px: float = SPACING_PX
+    before: Mapping[int, Floats],
+    said: Mapping[Pair, Agreement],
+    stiffness: float,
+    spacing_px: float = SPACING_PX,
+    still: int | None = None,
 ) -> dict[int, Floats]:
     """Coefficients of sections, solved section by section with the others held, up and down the stack `SWEEPS` times.
 
-    Each section is pulled to where its pairs have it, against its own stiffness; one way through passes news on to the end.
+    Each is pulled to where its pairs have it, against its own stiffness, but the one that is ``still``; one way through passes news
+    on to the end.
     """
     after = dict(before)
     of: dict[int, list[tuple[int, int, Pair]]] = {}
     for i, j in said:
         of.setdefault(i, []).append((j, -1, (i, j)))
         of.setdefault(j, []).append((i, 1, (i, j)))
-    order = sorted(of)
+    order = sorted(of.keys() - {still})
     for z in (order + order[-2::-1]) * SWEEPS:
         points = said[of[z][0][2]].points
         gradient, curvature = np.zeros_like(points), np.zeros((len(points), 2, 2))

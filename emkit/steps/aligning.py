@@ -11,7 +11,7 @@ import numpy as np
 from annotated_types import Ge, Gt
 
 from emkit import align
-from emkit.align.placement import around_all, rejoined
+from emkit.align.placement import around_all, rejoined, seen_from
 from emkit.align.preparing import Contrast, Preparing
 from emkit.align.remedies import Remedies
 from emkit.align.report import FILE_NAME
@@ -29,7 +29,7 @@ from emkit.run.plan import Load, Plan
 from emkit.run.stage import stage
 from emkit.run.step import Body, step
 from emkit.steps.bending import WORK, Bending, bend_sections, planned
-from emkit.steps.judging import judge_stack
+from emkit.steps.judging import check_stack, judge_stack
 from emkit.steps.matching import Pairing
 from emkit.steps.preparing import PREPARED, check, prepare_stack
 from emkit.steps.rendering import Shown, decode, disk_bytes, loads, render_volume
@@ -50,6 +50,7 @@ def align_sections(
     contrast: Contrast = "as-imaged",
     artefact_grey: tuple[float, float] | None = None,
     downscale: Annotated[int, Ge(1)] = 1,
+    fixed_section: Annotated[int, Ge(0)] | None = None,
     canvas: Literal["source", "all"] = "source",
     allow_gaps: bool = False,
 ) -> Body[align.AlignmentReport]:
@@ -86,6 +87,8 @@ def align_sections(
         Darkest and brightest grey of tissue: pixels beyond are dirt, folds or holes, and are not matched.
     downscale
         Match sections shrunk by this factor, and bend them by as much less detail; they are rendered at full resolution.
+    fixed_section
+        The section that stays as it was imaged: all others are laid on it. Left out, the stack stays where it was on average.
     canvas
         The volume's y and x: as large as a section, or so that all of every section is in it, but for what it bends by.
     allow_gaps
@@ -95,6 +98,10 @@ def align_sections(
     count = len(stack.files)
     if wrong := [z for z in exclude if z >= count]:
         raise ParameterError(f"exclude: found section {wrong[0]}, but {source} holds sections 0 to {count - 1}.")
+    if fixed_section is not None and (fixed_section >= count or fixed_section in exclude):
+        raise ParameterError(
+            f"fixed_section: found {fixed_section}; needed: one of sections 0 to {count - 1} that is not excluded."
+        )
     asked = Remedies.of(remedies, count)
     preparing = Preparing(contrast, artefact_grey, downscale)
     check(preparing, stack)
@@ -116,6 +123,8 @@ def align_sections(
     verdicts = yield from judge_stack(stack, numbers, {pair: one.shared for pair, one in (near | far).items()})
     placed = align.place_sections(count, align.links(pairs), stack.shape)
     linked = [z for z in used if placed.linked[z]]
+    check_stack(source, pairs, linked)
+    mirrored = yield from pairing.mirrored([z for z in used if z not in linked], linked)
     trusted = trusted_pairs(linked, align.links(pairs), [(pair.fixed, pair.moving) for pair in pairs if pair.flagged])
     for again in range(1, ROUNDS + 1):
         affines = placed.affines
@@ -125,13 +134,16 @@ def align_sections(
         steps = solve_affines(count, {pair: one.equations for pair, one in sums.items()}, placed.shape)
         better = [affine.compose(step) for affine, step in zip(affines, steps, strict=True)]
         placed = replace(placed, affines=rejoined(better, linked) if linked else affines)
+    still = None if fixed_section is None else numbers.index(fixed_section)
+    if still is not None:
+        placed = seen_from(placed, still)
     if canvas == "all":
         placed = around_all(placed, stack.shape)
 
     sections = Spool(stack, out / SPOOL)
     yield from decode(sections)
     seen = sections if prepared is stack else Spool(prepared, out / SPOOL)
-    bending = Bending(seen, tuple(linked), tuple(trusted), placed.shape, out, downscale)
+    bending = Bending(seen, tuple(linked), tuple(trusted), placed.shape, out, downscale, still)
     if model == "elastic":
         yield from bend_sections(bending, placed.affines)
     create_volume(out, shape=(count, *placed.shape), dtype=stack.dtype, voxel_size_nm=voxel_size_nm)
@@ -142,7 +154,7 @@ def align_sections(
     threshold = align.calibrated_threshold(prepared.shape) if snr_threshold is None else snr_threshold
     excluded = set(range(count)).difference(used)
     report = align.AlignmentReport.of(
-        voxel_size_nm, threshold, align.patch_window(prepared.shape), names, excluded, placed, pairs, verdicts, numbers
+        voxel_size_nm, threshold, align.patch_window(prepared.shape), names, excluded, placed, pairs, verdicts, numbers, mirrored
     )
     if spacing_px:
         report = report.bent(spacing_px)

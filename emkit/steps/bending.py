@@ -45,6 +45,7 @@ class Bending:
     shape: tuple[int, int]
     out: Path
     shrunk: int = 1
+    still: int | None = None  # the section that does not bend
     core: int = CORE  # coefficients of a window
 
     @property
@@ -130,7 +131,7 @@ def bend_window(bending: Bending, k: int, rows: Range, columns: Range) -> Writte
     size = spline_size(bending.shape, bending.spacing_px)
     wide = [(max(first - HALO, 0), min(last + HALO, n)) for (first, last), n in zip((rows, columns), size, strict=True)]
     before = {z: bending.coefficients(k - 1, z, *wide) for z in bending.linked}
-    after = best_splines(before, Told(bending, k, *wide), STIFFNESS, bending.spacing_px)
+    after = best_splines(before, Told(bending, k, *wide), STIFFNESS, bending.spacing_px, bending.still)
     inner = tuple(slice(a - first, b - first) for (a, b), (first, _) in zip((rows, columns), wide, strict=True))
     solved = np.stack([after[z][inner] for z in bending.linked]).astype(np.float32)
     return _saved(bending, bending.window(k, rows, columns), solved)

@@ -80,7 +80,7 @@ def test_windows_of_any_size_bring_bent_sections_back(raw: Path, tmp_path: Path,
 
 def test_the_step_writes_how_each_section_bends_and_shows_it_so(raw: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.ome.zarr"
-    report = emkit.align_sections(raw, out=out, voxel_size_nm=(45, 4.6, 4.6), model="elastic")
+    report = emkit.align_sections(raw, out=out, voxel_size_nm=(45, 4.6, 4.6), model="elastic", fixed_section=2)
     assert report == read_alignment(out) and "bend by splines" in str(report)
     assert [section.field for section in report.sections] == [f"fields/{z}.npy" for z in range(COUNT)]
     assert apart_px(lambda z: read_map(out, report, z)) < 0.15
@@ -88,6 +88,7 @@ def test_the_step_writes_how_each_section_bends_and_shows_it_so(raw: Path, tmp_p
     mapping, volume = read_map(out, report, 1), np.asarray(emkit.open_volume(out))
     seen = Spline.of(tifffile.imread(raw / "1.tif")).seen_through(mapping, (0, 0), (SIZE, SIZE))
     assert np.abs(volume[1].astype(float) - seen.clip(0, 255)).max() <= 0.51
+    np.testing.assert_array_equal(volume[2], tifffile.imread(raw / "2.tif"))  # it stays as it was
     (out / "fields" / "1.npy").write_bytes(b"no array")
     with pytest.raises(DamagedError, match="not the field of section 1"):
         read_map(out, report, 1)
