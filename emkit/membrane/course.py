@@ -143,10 +143,10 @@ def angstrom(ratios: Sequence[float]) -> str:
     """What sizes that are ten times too large or too small were given in.
 
     >>> angstrom([10.0, 9.9, 10.1])
-    ', ten times as much: is it in Å?'
+    ', ten times as much (in Å?)'
     """
     if all(8 < ratio < 12.5 for ratio in ratios):
-        return ", ten times as much: is it in Å?"
+        return ", ten times as much (in Å?)"
     if all(0.08 < ratio < 0.125 for ratio in ratios):
-        return ", a tenth of it: nm or Å?"
+        return ", a tenth of it (nm or Å?)"
     return ""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from emkit.errors import DataError
+from emkit.errors import DataError, ParameterError
 from emkit.membrane import augmentation, geometry
 from emkit.membrane.model import Target
 from emkit.membrane.targets import affinities_of, radius_of, room_in
@@ -151,3 +151,14 @@ def changed(image: Floats, rng: Generator) -> Floats:
 def randomness(seed: int, number: int) -> Generator:
     """Of the patch of this number."""
     return np.random.default_rng([seed, number])
+
+
+def check_patch(patch: Sequence[int], stride: tuple[int, int, int]) -> None:
+    """ParameterError for a patch that is no multiple of the stride (z, y, x) of a network, or in which its deepest level sees one
+    voxel."""
+    steps = stride[-len(patch) :]
+    if any(size % step for size, step in zip(patch, steps, strict=True)) or patch[-1] < 2 * steps[-1]:
+        raise ParameterError(
+            f"patch_px: found {patch[-1]}, patches of {tuple(patch)} px; needed: multiples of {tuple(steps)} px, and "
+            f"{2 * steps[-1]} at least. Pass --patch-px {max(2, round(patch[-1] / steps[-1])) * steps[-1]}."
+        )

@@ -17,9 +17,10 @@ from emkit.io.voxels import open_voxels
 from emkit.membrane.course import Course
 from emkit.membrane.targets import check_learnable, understand
 from emkit.provenance import Written, written
+from emkit.run.executor import needs
 from emkit.run.machine import cores
 
-if TYPE_CHECKING:  # torch is imported by the worker: the core-seconds of that are counted too
+if TYPE_CHECKING:  # torch is slow to import: workers have it from the process they are forked from
     from torch.nn import Module
 
     from emkit.membrane.model import Configuration
@@ -28,7 +29,8 @@ if TYPE_CHECKING:  # torch is imported by the worker: the core-seconds of that a
 
 CHECKPOINTS, CURVE = "checkpoints", "curve.csv"
 KEPT = 2  # checkpoints: one may be lost with a machine that falls
-DRIVER_S = 1.5  # core-seconds that a run takes beside its worker
+TRAINER = "emkit.membrane.trainer"
+DRIVER_S = 4.0  # core-seconds that a run takes beside its worker: most of them to import torch
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Point:
         return f"step {self.step}, {self.core_s:.0f} core-s: loss {self.loss:.4f}; on what was left out: {told}"
 
 
+@needs(TRAINER)
 def train_part(course: Course, data: Data, out: Path, part: int, parts: int) -> Point:
     """One task: from the checkpoint of the part before to that of this one.
 
@@ -71,6 +74,7 @@ def train_part(course: Course, data: Data, out: Path, part: int, parts: int) -> 
     return Point(done.step, round(done.spent_s, 1), round(done.loss, 6), scores)
 
 
+@needs(TRAINER)
 def write_trained(course: Course, data: Data, out: Path, curve: Sequence[Point], training: dict[str, str]) -> Written:
     """One task: the model with the running mean of the weights, and the curve of its training."""
     from emkit.membrane.model import write_model
@@ -142,8 +146,7 @@ def _pupil(course: Course, data: Data, out: Path, part: int) -> Pupil:
     if held := [number for number in range(part) if _checkpoint(out, number).is_file()]:
         pupil.trainer.load(_checkpoint(out, held[-1]))
         pupil.part = held[-1] + 1
-        began_s = time.process_time() - began_s
-        pupil.trainer.progress.spent_s += began_s
+        pupil.trainer.progress.spent_s += time.process_time() - began_s
     else:
         pupil.trainer.progress.spent_s = time.process_time() + DRIVER_S
     return pupil
@@ -159,7 +162,7 @@ def _begun(course: Course, data: Data) -> Pupil:
 
     from emkit.membrane.inference import check_device
     from emkit.membrane.model import build_network, load_model
-    from emkit.membrane.sampling import Sampler, Sampling
+    from emkit.membrane.sampling import Sampler, Sampling, check_patch
     from emkit.membrane.trainer import Pace, Trainer, freeze
     from emkit.membrane.validation import split
 
@@ -173,6 +176,7 @@ def _begun(course: Course, data: Data) -> Pupil:
     network = load_model(course.continue_from).network if course.continue_from else build_network(configuration)
     freeze(network, course.freeze)
     stride: Any = network.stride
+    check_patch(course.patch, stride)
     fields, left_out = split([course.field(image, truth, mean, std)], course.dim, stride)
     saturated = course.label_kind != "strokes"
     sampling = Sampling(course.dim, course.patch, course.targets, course.isotropic, saturated, course.empty)
