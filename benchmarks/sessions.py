@@ -17,11 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
+from emkit_hub.cluster import ClusterError
 from emkit_hub.data_folder import free_ports
 from emkit_hub.visitor import Visitor
 
@@ -46,6 +47,7 @@ c.BatchSpawnerBase.req_prologue = ""
 c.Spawner.cmd = ["sleep", "infinity"]
 c.Spawner.poll_interval = 30
 c.JupyterHub.last_activity_interval = 300
+c.JupyterHub.api_page_max_limit = 10000
 c.JupyterHub.log_level = "WARN"
 """
 
@@ -114,7 +116,8 @@ def measure(sessions: int, minutes: float) -> dict[str, object]:
         walls, asked, held_s = hold(site, 60 * minutes)
         running = len(cluster.run("squeue", "--noheader", "--states=running", "--format=%i").split())
         ready = sum(len(user["servers"]) for user in site.api.call("GET", "/users?state=ready&limit=10000").json())
-        cluster.run("scancel", "--partition=held")
+        with suppress(ClusterError):  # it answers late, and cancels them all the same
+            cluster.run("scancel", "--partition=held")
         return {
             "sessions": sessions,
             "start_failed": len(failed),
