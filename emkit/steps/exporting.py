@@ -59,8 +59,8 @@ def export_alignment(
         The file for the other program.
     to
         Which program. By its name, NAME.swiftir and NAME.align are for AlignEM-SWiFT, NAME.jser is for PyReconstruct, NAME.xml
-        for TrakEM2, NAME.maps a folder of maps of AlignTK, NAME.zarr the metadata of an OME-Zarr 0.6 scene, and NAME.txt holds a
-        line n a b tx c d ty for each section, px, as PyReconstruct imports it.
+        for TrakEM2, NAME.maps a folder of maps of AlignTK, NAME.mir a script for mir of SWiFT-IR, NAME.zarr the metadata of an
+        OME-Zarr 0.6 scene, and NAME.txt holds a line n a b tx c d ty for each section, px, as PyReconstruct imports it.
     project
         A project of that program with the same sections, to which the alignment is added.
     alignment

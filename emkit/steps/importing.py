@@ -63,8 +63,9 @@ def import_alignment(
         Section thickness, pixel height, pixel width; left out, as the file tells it.
     made_by
         Which program. By its name, NAME.swiftir and NAME.align are of AlignEM-SWiFT, NAME.jser is of PyReconstruct, NAME.xml of
-        TrakEM2, NAME.lst the list of images whose maps by AlignTK lie beside it, zarr.json an OME-Zarr 0.6 scene, and NAME.txt
-        holds a line n a b tx c d ty for each section, px, as PyReconstruct imports it.
+        TrakEM2, NAME.lst the list of images whose maps by AlignTK lie beside it, NAME.mir a script for mir of SWiFT-IR,
+        zarr.json an OME-Zarr 0.6 scene, and NAME.txt holds a line n a b tx c d ty for each section, px, as PyReconstruct imports
+        it.
     alignment
         Of PyReconstruct: the name of the alignment; left out, the one that is open.
     level

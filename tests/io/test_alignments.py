@@ -15,6 +15,7 @@ from emkit.errors import DataError, ParameterError
 from emkit.io.alignments.alignem import read_alignem, write_alignem
 from emkit.io.alignments.aligntk import read_maps, read_nodes, write_maps
 from emkit.io.alignments.field import to_six
+from emkit.io.alignments.mir import read_script, write_script
 from emkit.io.alignments.placed import PlacedSection, PlacedStack, between_centres, between_edges, of_xy_rows, xy_rows
 from emkit.io.alignments.pyreconstruct import read_jser, write_jser
 from emkit.io.alignments.scene import read_scene, write_scene
@@ -423,3 +424,34 @@ def test_what_is_no_scene(tmp_path: Path) -> None:
     (file := tmp_path / "zarr.json").write_text('{"attributes": {"ome": {"version": "0.5"}}}')
     with pytest.raises(DataError, match="is no scene of sections: attributes.ome.scene: Field required"):
         read_scene(file)
+
+
+@given(sections)
+def test_scripts_of_mir_keep_affines(tmp_path_factory: pytest.TempPathFactory, drawn: Drawn) -> None:
+    planted, file = stack_of(drawn), tmp_path_factory.mktemp("mir") / "p.mir"
+    write_script(file, planted, Path("/images"))
+    assert apart(read_script(file), planted) < EXACT_PX
+    assert [section.file for section in read_script(file).sections] == [section.file for section in planted.sections]
+
+
+def test_a_script_of_mir_to_the_letter(tmp_path: Path) -> None:
+    """x first: px (y, x) of the volume shows px (y + 5, x + 7) of the section."""
+    write_script(file := tmp_path / "p.mir", stack_of([(Affine.translation(5, 7), False, [])]), Path("/i"))
+    script = "I 2\nB 500 300 1\nZ 0\nF /i/s0.tif\nA 1.0 0.0 7.0 0.0 1.0 5.0\nRW aligned_s0.tif\nE\n"
+    assert file.read_text() == script
+    with pytest.raises(DataError, match="mir takes no spaces in names"):
+        write_script(file, stack_of([(Affine(), False, [])]), Path("/my images"))
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("B 5 5 1", "places no images"),
+        ("F a\nA 1 2", "line 2: found 'A 1 2'"),
+        ("A 1 0 0 0 1 0", "line 1: a matrix without an image"),
+    ],
+)
+def test_what_is_no_script_of_mir(text: str, message: str, tmp_path: Path) -> None:
+    (file := tmp_path / "p.mir").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_script(file)

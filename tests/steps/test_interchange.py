@@ -36,10 +36,10 @@ def test_there_and_back_by_alignem(raw: Path, aligned: Path, tmp_path: Path) -> 
     assert np.array_equal(voxels(back), voxels(aligned))
 
 
-@pytest.mark.parametrize("name", ["p.jser", "p.xml", "p.txt", "p.zarr", "p.maps"])
+@pytest.mark.parametrize("name", ["p.jser", "p.xml", "p.txt", "p.zarr", "p.mir", "p.maps"])
 def test_there_and_back(name: str, raw: Path, aligned: Path, tmp_path: Path) -> None:
     emkit.export_alignment(aligned, raw, out=(file := tmp_path / name))
-    sizes = {"voxel_size_nm": VOXEL_NM} if name in ("p.txt", "p.maps") else {}  # they do not tell it
+    sizes = {"voxel_size_nm": VOXEL_NM} if name in ("p.txt", "p.mir", "p.maps") else {}  # they do not tell it
     inside = {"p.zarr": "zarr.json", "p.maps": "images.lst"}
     report = emkit.import_alignment(file / inside[name] if name in inside else file, raw, out=tmp_path / "back.ome.zarr", **sizes)
     assert report is not None and report.voxel_size_nm == pytest.approx(VOXEL_NM)

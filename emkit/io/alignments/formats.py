@@ -6,18 +6,20 @@ from typing import Literal
 from emkit.errors import ParameterError
 from emkit.io.alignments.alignem import read_alignem, write_alignem
 from emkit.io.alignments.aligntk import read_maps, write_maps
+from emkit.io.alignments.mir import read_script, write_script
 from emkit.io.alignments.placed import PlacedStack
 from emkit.io.alignments.pyreconstruct import read_jser, write_jser
 from emkit.io.alignments.scene import read_scene, write_scene
 from emkit.io.alignments.trakem2 import read_trakem2, write_trakem2
 from emkit.io.alignments.transform_list import read_list, write_list
 
-Program = Literal["by-name", "AlignEM-SWiFT", "PyReconstruct", "TrakEM2", "AlignTK", "OME-Zarr", "transforms"]
+Program = Literal["by-name", "AlignEM-SWiFT", "PyReconstruct", "TrakEM2", "AlignTK", "SWiFT-IR", "OME-Zarr", "transforms"]
 ENDINGS = {
     "AlignEM-SWiFT": (".swiftir", ".align", ".json"),
     "PyReconstruct": (".jser",),
     "TrakEM2": (".xml",),
     "AlignTK": (".maps", ".lst"),  # a folder is written, of which the list of images is read
+    "SWiFT-IR": (".mir",),
     "OME-Zarr": (".zarr", "zarr.json"),  # likewise
     "transforms": (".txt",),
 }
@@ -44,7 +46,7 @@ def read_placed(path: Path, program: str, shape: tuple[int, int], level: int | N
         return read_jser(path, shape, alignment)
     if program == "transforms":
         return read_list(path, shape)
-    readers = {"TrakEM2": read_trakem2, "AlignTK": read_maps, "OME-Zarr": read_scene}
+    readers = {"TrakEM2": read_trakem2, "AlignTK": read_maps, "SWiFT-IR": read_script, "OME-Zarr": read_scene}
     return readers[program](path) if program in readers else read_alignem(path, level)
 
 
@@ -54,6 +56,8 @@ def write_placed(path: Path, program: str, stack: PlacedStack, images: Path, ali
         write_jser(path, stack, images, alignment, project)
     elif program == "TrakEM2":
         write_trakem2(path, stack, images, project)
+    elif program == "SWiFT-IR":
+        write_script(path, stack, images)
     elif program in (writers := {"transforms": write_list, "AlignTK": write_maps, "OME-Zarr": write_scene}):
         writers[program](path, stack)
     else:
