@@ -16,11 +16,26 @@ from numpy.typing import NDArray
 from emkit.io.ngff import group_document
 from emkit.io.omezarr import downsample
 from emkit.io.sections import read_section
-from emkit.model import SizeNm, Stack
+from emkit.model import Shape, SizeNm, Stack
 
 CHUNK_PX = 256
 KEPT_BYTES = 256 << 20  # decoded sections, with their coarser levels
 KEY = re.compile(r"(\d+)/(?:zarr\.json|c/(\d+)/(\d+)/(\d+))")
+
+
+def plain_array(shape: Shape, chunk: Shape, dtype: str) -> dict[str, Any]:
+    """The metadata of a zarr v3 array (z, y, x) whose chunks are not packed."""
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": [*shape],
+        "data_type": dtype,
+        "dimension_names": ["z", "y", "x"],
+        "fill_value": 0,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [*chunk]}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}],
+    }
 
 
 class SectionsAsZarr:
@@ -51,17 +66,8 @@ class SectionsAsZarr:
         return self._chunk(level, int(named[2]), int(named[3]) * CHUNK_PX, int(named[4]) * CHUNK_PX)
 
     def _array(self, level: int) -> dict[str, Any]:
-        return {
-            "zarr_format": 3,
-            "node_type": "array",
-            "shape": [len(self._stack.files), *self._shapes[level]],
-            "data_type": self._stack.dtype,
-            "dimension_names": ["z", "y", "x"],
-            "fill_value": 0,
-            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [1, CHUNK_PX, CHUNK_PX]}},
-            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-            "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}],
-        }
+        shape = (len(self._stack.files), *self._shapes[level])
+        return plain_array(shape, (1, CHUNK_PX, CHUNK_PX), self._stack.dtype)
 
     def _chunk(self, level: int, z: int, y: int, x: int) -> bytes | None:
         height, width = self._shapes[level]

@@ -38,7 +38,7 @@ class Proof:
 
     def __str__(self) -> str:
         if self.reach is None:
-            return "the network looks at all of its input: blocks are blended, and not exactly the whole"
+            return "the network looks at all of its input: blocks are not exactly the whole, and seams are possible"
         if self.difference:
             return f"blocks differ from the whole by up to {self.difference:.1g}, by the arithmetic of this device"
         return f"blocks are exactly the whole: the network looks {max(self.reach)} px far"

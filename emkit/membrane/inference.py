@@ -101,11 +101,11 @@ class Predictor:
         self.gray = gray or Gray(model.mean, model.std)
         self.symmetries = symmetries(tta, model.dim)
         self.channels = [offset for target in model.targets for offset in target.offsets or (None,)]
-        self._network = _prepared(model.network, precision, device)
+        self.network = _prepared(model.network, precision, device)
         self._structure = _volumetric(model.network, model.dim, None)
         self._known = proof
         self.tile, self.halved = tile or TILES[model.dim], False
-        self._forward = _volumetric(self._network, model.dim, torch.bfloat16 if precision == "bfloat16" else torch.float32)
+        self._forward = _volumetric(self.network, model.dim, torch.bfloat16 if precision == "bfloat16" else torch.float32)
 
     @cached_property
     def proof(self) -> Proof:

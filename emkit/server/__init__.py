@@ -4,6 +4,7 @@ login.
     <base>emkit/v/<any name>/                the client
     <base>emkit/data/<capability>/<path>     files of a granted folder, by range
     <base>emkit/sections/<capability>/<key>  a granted folder of sections, as a zarr array
+    <base>emkit/predict/<capability>/<key>   what a model predicts of a granted volume, as a zarr array
 
 Below a hub it also tells the hub of the user's runs (telling.py).
 
@@ -30,7 +31,7 @@ def handlers(base_url: str, roots: Sequence[str | Path] = ("/",)) -> list[Route]
     Also provides the key for kernels that this process starts from now on (see `capability.provide_key`).
     """
     from emkit.server.capability import provide_key
-    from emkit.server.serving import QUIET, Client, Data, Gate, Page, Sections
+    from emkit.server.serving import QUIET, Client, Data, Gate, Page, Predictions, Sections
     from emkit.view.client import client_folder
 
     gate = Gate(provide_key(), tuple(Path(root) for root in roots))
@@ -41,6 +42,7 @@ def handlers(base_url: str, roots: Sequence[str | Path] = ("/",)) -> list[Route]
         (rf"{base}emkit/v/[^/]+/(.*)", Client, {"path": str(client_folder())}),
         (rf"{base}emkit/data/(.*)", Data, {"gate": gate}),
         (rf"{base}emkit/sections/(.*)", Sections, {"gate": gate}),
+        (rf"{base}emkit/predict/(.*)", Predictions, {"gate": gate}),
     ]
 
 

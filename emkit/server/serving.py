@@ -42,9 +42,12 @@ class Gate:
     def open(self, capability: str) -> Grant:
         """The grant of a capability. Raises HTTP 403 if it is not one of ours, or its folder lies outside the roots."""
         grant = verify(capability, self.key)
-        if grant is None or not any(grant.folder.resolve().is_relative_to(root.resolve()) for root in self.roots):
+        if grant is None or not all(map(self._holds, filter(None, (grant.folder, grant.model)))):
             raise web.HTTPError(403, "not a capability of this server")
         return grant
+
+    def _holds(self, folder: Path) -> bool:
+        return any(folder.resolve().is_relative_to(root.resolve()) for root in self.roots)
 
 
 def jailed(folder: Path, relative: str) -> Path:
@@ -136,19 +139,21 @@ def _read_key(grant: Grant, key: str) -> bytes | None:
     return volume.get(key)
 
 
-class Sections(_Member):
-    """A granted folder of sections as a zarr array, each chunk cut on demand: `<capability>/<key>`."""
+class _Keys(_Member):
+    """A granted folder as a zarr array whose keys are made on demand: `<capability>/<key>`."""
 
     def initialize(self, gate: Gate) -> None:
         self.gate = gate
 
+    def read(self, grant: Grant, key: str) -> bytes | None:
+        """The bytes under a key, None if there are none; in a thread. Raises HTTP 403 where the grant is for something else."""
+        raise NotImplementedError
+
     async def get(self, path: str) -> None:
         capability, _, key = path.partition("/")
         grant = self.gate.open(capability)
-        if grant.voxel_size_nm is None:
-            raise web.HTTPError(403, "the capability is for files, not for sections")
         try:
-            found = await asyncio.to_thread(_read_key, grant, key)
+            found = await asyncio.to_thread(self.read, grant, key)
         except (EmkitError, OSError) as error:
             access_log.warning("%s", error)
             raise web.HTTPError(404) from error
@@ -161,3 +166,29 @@ class Sections(_Member):
 
     def head(self, path: str) -> Awaitable[None]:
         return self.get(path)
+
+
+class Sections(_Keys):
+    """Sections as the volume they will become, each chunk cut on demand."""
+
+    def read(self, grant: Grant, key: str) -> bytes | None:
+        if grant.voxel_size_nm is None:
+            raise web.HTTPError(403, "the capability is for files, not for sections")
+        return _read_key(grant, key)
+
+
+class Predictions(_Keys):
+    """What a model predicts of a volume, each chunk when it is looked at."""
+
+    gone = False
+
+    def on_connection_close(self) -> None:
+        """Who asked looks elsewhere by now."""
+        self.gone = True
+
+    def read(self, grant: Grant, key: str) -> bytes | None:
+        from emkit.server.predicted import predicted  # not when the extension loads
+
+        if grant.model is None:
+            raise web.HTTPError(403, "the capability names no model")
+        return predicted(grant.folder, grant.model).get(key, lambda: self.gone)

@@ -53,6 +53,10 @@ class Means:
     difference: float
     told: str
 
+    @property
+    def exact(self) -> bool:
+        return self.reach is not None and self.difference == 0
+
 
 @dataclass(frozen=True)
 class GrayValues:
@@ -84,7 +88,10 @@ def measure_gray(voxels: Voxels, sections: tuple[int, ...]) -> GrayValues:
 @needs(INFERENCE)
 def predict_block(job: Job, means: Means, gray: GrayValues, out: Path, block: Block) -> Written:
     """One task: a block of each volume."""
-    said = _said(job, means, gray, out, block)
+    said = probabilities(job, means, gray, block)
+    if _predictor(job.model, job.tta, job.device, means, gray).halved:
+        (out / HALVED).mkdir(exist_ok=True)
+        (out / HALVED / str(block)).touch()
     files: dict[str, str | None] = {}
     for channel in job.channels:
         probability = channel.of(said)
@@ -98,8 +105,8 @@ def build_level(out: Path, group: str, level: int, block: Block, finer: tuple[Pa
     return Written(_below(group, build_block(out / group, level, block, finer)))
 
 
-def _said(job: Job, means: Means, gray: GrayValues, out: Path, block: Block) -> NDArray[np.float32]:
-    """All channels (C, z, y, x) of a block of the output."""
+def probabilities(job: Job, means: Means, gray: GrayValues, block: Block) -> NDArray[np.float32]:
+    """All channels of the network (C, z, y, x) in a block of the output."""
     from emkit.membrane.inference import check_finite, use_threads
 
     use_threads(cores() // job.tasks)
@@ -111,9 +118,6 @@ def _said(job: Job, means: Means, gray: GrayValues, out: Path, block: Block) -> 
     voxels = job.voxels.read(held)
     check_finite(voxels, held)
     said = predictor.predict(way.apply(voxels, held, window), window, inside, way.target)
-    if predictor.halved:
-        (out / HALVED).mkdir(exist_ok=True)
-        (out / HALVED / str(block)).touch()
     return way.back.apply(said, inside, wanted)
 
 

@@ -143,7 +143,7 @@ def predict_membranes(
 
     normalised = (used.mean, used.std)
     prediction = Prediction(
-        told.dim, job.channels, told.voxel_size_nm, normalised, tta, means.precision, means.difference == 0, means.told
+        told.dim, job.channels, told.voxel_size_nm, normalised, tta, means.precision, means.exact, means.told
     )
     prediction.write(out)
     notes = [] if resampling.nothing else [_resampled(size_nm, told.voxel_size_nm)]
