@@ -53,6 +53,7 @@ class AlignmentReport:
     pairs: tuple[PairQuality, ...]
     points: str = POINTS
     verdicts: tuple[SectionVerdict, ...] = ()
+    mirrored: tuple[int, ...] = ()  # sections that match face down only, as nobody asked for
     spacing_px: float | None = None  # of the coefficients of fields, where sections bend
 
     @classmethod
@@ -67,13 +68,14 @@ class AlignmentReport:
         pairs: tuple[PairQuality, ...],
         verdicts: tuple[SectionVerdict, ...] = (),
         numbers: Sequence[int] | None = None,
+        mirrored: tuple[int, ...] = (),
     ) -> AlignmentReport:
         """From the names of the sections, in order, where they were placed, and why; ``numbers`` where they were swapped."""
         sections = tuple(
             SectionPlace(z, file, affine.rows, z in excluded, linked, numbers[z] if numbers else z)
             for z, (file, affine, linked) in enumerate(zip(files, placement.affines, placement.linked, strict=True))
         )
-        return cls(voxel_size_nm, snr_threshold, window_px, sections, pairs, verdicts=verdicts)
+        return cls(voxel_size_nm, snr_threshold, window_px, sections, pairs, verdicts=verdicts, mirrored=mirrored)
 
     def as_json(self) -> str:
         """Equal text for equal reports."""
@@ -92,6 +94,9 @@ class AlignmentReport:
                 told.append(f"  section {one.z} ({self.sections[one.z].file}): {DEFECT_NAMES[one.defect]}, score {one.score:.1f}")
         if self.spacing_px:
             told.append(f"Sections bend by splines with a coefficient every {self.spacing_px:g} px")
+        for z in self.mirrored:
+            place = self.sections[z]
+            told.append(f"  section {z} ({place.file}) is mirrored: turned over it matches; ask for that by {place.number}:flip")
         if excluded := [str(section.z) for section in self.sections if section.excluded]:
             told.append(f"Left out of the matching: {', '.join(excluded)}")
         if loose := [str(section.z) for section in self.sections if not section.linked]:

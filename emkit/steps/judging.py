@@ -1,18 +1,22 @@
 """A folder of raw sections, judged: which are bad, how bad, and what is wrong with each. Images are (y, x)."""
 
 from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from emkit.align.defects import SectionVerdict, Verdict
 from emkit.align.picture import Picture, measure_picture
+from emkit.align.quality import PairQuality
 from emkit.align.resemblance import Resemblance, compare_sections, find_place
+from emkit.errors import DataError
 from emkit.io.sections import read_section
 from emkit.model import Stack
 from emkit.run.stage import Stage, stage
 
-UNAFFECTED = ("exclude", "remedies", "snr_threshold", "canvas", "voxel_size_nm", "model", "max_shift_px")  # by these: a section
+# what pictures and what two raw sections share do not depend on
+UNAFFECTED = ("exclude", "remedies", "snr_threshold", "canvas", "voxel_size_nm", "model", "max_shift_px", "fixed_section")
 
 
 def judge_stack(
@@ -29,6 +33,16 @@ def judge_stack(
     places = yield from stage("search", search_section, {str(z): (stack, z) for z in verdict.searched()}, "sections")
     far = {i: known[i, j] if (i, j) in known else compared[f"{numbers[i]}-{numbers[j]}"] for i, j in skips}
     return verdict.sections(far, {int(z): place for z, place in places.items()})
+
+
+def check_stack(source: Path, pairs: Sequence[PairQuality], linked: Sequence[int]) -> None:
+    """DataError, with the scores, where no two sections match: then there is nothing to align."""
+    if pairs and not linked:
+        best = "; ".join(str(pair) for pair in sorted(pairs, key=lambda pair: -pair.snr)[:3])
+        raise DataError(
+            f"The images in {source} are no stack: no two of them match. The best: {best}. Give sections of one block, in order; "
+            "where they are, search further (--max-shift-px) or lower what is asked for (--snr-threshold)."
+        )
 
 
 class ReadStack(Sequence[NDArray[Any]]):

@@ -1,6 +1,6 @@
 """Pairs of a stack, matched as tasks and judged: each as all are, or as a person asked for its sections. Images are (y, x)."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emkit import align
+from emkit.align.alignment import why_not
 from emkit.align.options import MatchOptions
 from emkit.align.preparing import Preparing
 from emkit.align.remedies import Remedies
@@ -17,7 +18,7 @@ from emkit.model import Stack
 from emkit.run.stage import Stage, stage
 from emkit.transforms import Affine
 
-UNAFFECTED = ("exclude", "remedies", "snr_threshold", "canvas", "voxel_size_nm", "model")  # by these: matches of a key
+UNAFFECTED = ("exclude", "remedies", "snr_threshold", "canvas", "voxel_size_nm", "model", "fixed_section")  # by these: matches
 Pair = tuple[int, int]  # places in the stack
 Task = tuple[Stack, Stack, int, int, Preparing, float, MatchOptions, tuple[bool, bool]]
 
@@ -63,6 +64,13 @@ class Pairing:
         threshold = align.threshold_of(match) if self.snr_threshold is None else self.snr_threshold
         shape, reach, distance = self.stack.shape, self.reach(*pair), self.distance(*pair)
         return align.judge_match(match, *pair, shape=shape, threshold=threshold, max_shift_px=reach, distance=distance)
+
+    def mirrored(self, loose: Iterable[int], linked: Sequence[int]) -> Generator[Stage[Any], Any, tuple[int, ...]]:
+        """In a step: which of the sections that nothing matches do match their nearest ``linked`` one face down."""
+        near = {z: min(linked, key=lambda k: abs(k - z)) for z in loose if linked}
+        asked = replace(self.asked, flipped=self.asked.flipped ^ {self.asked.order[z] for z in near})
+        found = yield from replace(self, asked=asked).matched("turn over", {(min(z, k), max(z, k)) for z, k in near.items()})
+        return tuple(z for z, k in near.items() if not why_not(found[min(z, k), max(z, k)].match))
 
     def _options(self, i: int, j: int) -> MatchOptions:
         return self.asked.of_pair(self.asked.order[i], self.asked.order[j])

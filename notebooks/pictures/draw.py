@@ -9,7 +9,8 @@ from tifffile import imread
 
 import emkit
 from emkit import count
-from emkit.phantoms import ScanPhantom
+from emkit.model import DEFECT_NAMES, Defect
+from emkit.phantoms import ScanPhantom, SectionPhantom
 
 HERE = Path(__file__).parent
 PANEL = (400, 318)  # (y, x) px; two of them and a gap of 4 are 400 × 640
@@ -32,6 +33,19 @@ def draw_align_sections() -> Image.Image:
         after = emkit.open_volume(out)[4:6].to_numpy()
     gap = np.full((PANEL[0], 4, 3), 255, np.uint8)
     return Image.fromarray(np.concatenate([overlay(*before), gap, overlay(*after)], axis=1))
+
+
+def draw_montage_align_judge() -> Image.Image:
+    """Six of the nine defects, each with its name."""
+    names: dict[int, Defect] = {1: "fold", 3: "tear", 5: "charging", 7: "contrast", 9: "defocus", 11: "displaced"}
+    phantom = SectionPhantom((256, 256), 12, seed=4, jitter=0.2, defects=names)
+    picture = Image.new("L", (640, 400), 255)
+    pen = ImageDraw.Draw(picture)
+    for k, (z, name) in enumerate(names.items()):
+        y, x = divmod(k, 3)
+        picture.paste(Image.fromarray(phantom.render_section(z)).crop((22, 0, 234, 178)), (x * 214, y * 202))
+        pen.text((x * 214 + 6, y * 202 + 181), DEFECT_NAMES[name], fill=30, font_size=14)
+    return picture
 
 
 def draw_make_phantom() -> Image.Image:
@@ -108,6 +122,7 @@ def _grey(values: np.ndarray) -> np.ndarray:
 if __name__ == "__main__":
     pictures = {
         "align_sections": draw_align_sections,
+        "montage_align_judge": draw_montage_align_judge,
         "make_phantom": draw_make_phantom,
         "count_a_scan": draw_count_a_scan,
         "stream_a_scan": draw_stream_a_scan,

@@ -134,17 +134,6 @@ def test_a_constant_section_is_flagged_and_no_crash(tmp_path: Path, value: int) 
     assert [section.linked for section in report.sections] == [True, False, True, True]
 
 
-def test_sections_that_share_nothing_stay_where_they_are_and_all_are_reported(tmp_path: Path) -> None:
-    draw = np.random.default_rng(0)
-    (tmp_path / "noise").mkdir()
-    for z in range(3):
-        tifffile.imwrite(tmp_path / "noise" / f"{z}.tif", draw.integers(1, 255, (SIZE, SIZE), np.uint8))
-    report = emkit.align_sections(tmp_path / "noise", out=tmp_path / "out.ome.zarr", voxel_size_nm=VOXEL_NM)
-    assert len(report.flagged) == len(report.pairs) == 3  # two neighbours, one bridge
-    assert not any(section.linked for section in report.sections)
-    np.testing.assert_array_equal(voxels(tmp_path / "out.ome.zarr")[1], tifffile.imread(tmp_path / "noise" / "1.tif"))
-
-
 def test_a_stack_of_wide_16_bit_sections_keeps_its_type_and_shape(tmp_path: Path) -> None:
     folder = tmp_path / "- Schnitte µ 1"
     folder.mkdir()

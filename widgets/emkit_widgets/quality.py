@@ -5,6 +5,7 @@ that a screen can show. Axis order is (z, y, x).
 """
 
 import html
+from base64 import b64encode
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,20 @@ from numpy.typing import NDArray
 
 import emkit
 from emkit.align import AlignmentReport, PairQuality, match_signal, read_alignment
+from emkit.align.page import page_of, reimage_list
 from emkit.io.omezarr import read_levels
+from emkit.io.sections import read_image, section_files
 from emkit_widgets.form import StepForm
 from emkit_widgets.messages import note_message
 from emkit_widgets.pairs import PairTable
 from emkit_widgets.picture import grey_png
+from emkit_widgets.points import PointPicker
 from emkit_widgets.remedies import RemedyBox
 from emkit_widgets.section import SectionView
 from emkit_widgets.verdicts import VerdictTable
 
 SCREEN_PX = 2048
-SIGNAL_PX = 240
+SIGNAL_PX, REPORT_PX = 240, 360
 WHITE_SD = 12.0  # standard deviations of the match signal shown white: a clear peak
 
 
@@ -56,7 +60,11 @@ class QualityView(widgets.VBox):
         self.remedies = RemedyBox(form, self.report, self.shown.shape, self.place_points) if form else None
         verdicts = [self.verdicts] if self.report.verdicts else []
         remedies = [self.remedies, self.placing] if self.remedies else []
-        super().__init__([widgets.HTML(_heading(self.report)), *verdicts, *remedies, self.pairs, compared])
+        self.title, self.links = Path(volume).name, self._links()
+        self.to_report = widgets.Button(description="Make the report", icon="file-text-o", tooltip="One page to read or print")
+        self.to_report.on_click(lambda _: self.show_report())
+        taken = [widgets.HBox([self.to_report, self.links]).add_class("emkit-buttons")] if self.report.verdicts else []
+        super().__init__([widgets.HTML(_heading(self.report)), *verdicts, *remedies, *taken, self.pairs, compared])
         self.add_class("emkit-quality")
         self.pairs.observe(lambda _: self.show_pair(), names="selected")
         self.verdicts.observe(lambda _: self.show_section(), names="selected")
@@ -92,6 +100,37 @@ class QualityView(widgets.VBox):
 
     def place_points(self, fixed: int, moving: int) -> None:
         """Show two sections as they were imaged, to place points on."""
+        if self.remedies is None or (remedies := self.remedies).form.call().values.get("source") is None:
+            return
+        files = section_files(Path(remedies.form.call().values["source"]))
+        first, second = (read_image(files[remedies.numbers[z]]) for z in (fixed, moving))
+        names = [f"{z} · {self.report.sections[z].file}" for z in (fixed, moving)]
+
+        def used(pairs: list[list[float]] | None) -> None:
+            self.placing.children = []
+            if pairs is not None:
+                remedies.placed(fixed, moving, pairs)
+
+        self.placing.children = [PointPicker(first, second, names, used)]
+
+    def _links(self) -> widgets.HTML:
+        """What can be taken along: the list to image again, and the report, made when they are asked for."""
+        listed = b64encode(reimage_list(self.report).encode()).decode()
+        to_csv = f'<a download="image_again.csv" href="data:text/csv;base64,{listed}">Sections to image again (CSV)</a>'
+        return widgets.HTML(to_csv).add_class("emkit-links")
+
+    def show_report(self) -> None:
+        """Make the page for the microscopist, and offer it."""
+
+        def thumbnail(z: int) -> NDArray[np.generic]:
+            factor = -(-max(self.shown[z].shape) // REPORT_PX)
+            return self.shown[z][::factor, ::factor]
+
+        page = b64encode(page_of(self.report, self.title, thumbnail).encode()).decode()
+        self.links.value += (
+            f'<a download="report.html" href="data:text/html;base64,{page}">{html.escape(self.title)}: report.html</a>'
+        )
+        self.to_report.disabled = True
 
 
 class ShownSections:
