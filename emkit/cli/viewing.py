@@ -17,6 +17,7 @@ def add(commands: "Subcommands") -> None:
     )
     parser.add_argument("volume", type=Path, metavar="OUT.ome.zarr", help="the volume to show")
     parser.add_argument("--before", type=Path, metavar="FOLDER", help="the folder of sections it was made from, shown beside it")
+    parser.add_argument("--predict", type=Path, metavar="MODEL", help="lay over it what this model predicts where you look")
     parser.add_argument("--port", type=int, default=0, metavar="N", help="the port to listen on (default: a free one)")
     parser.set_defaults(run=view)
 
@@ -32,7 +33,7 @@ def view(given: argparse.Namespace) -> int:
         print("It is still being made: what is not written yet is black. Reload the page to see more.", flush=True)
 
     async def serve() -> None:
-        async with serving(given.volume, before=given.before, port=given.port) as url:
+        async with serving(given.volume, before=given.before, model=given.predict, port=given.port) as url:
             print(f"{url}\nOpen this address in a browser on this machine. Ctrl-C ends.", flush=True)
             await asyncio.Event().wait()
 

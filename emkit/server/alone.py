@@ -14,6 +14,7 @@ from tornado import httpserver, netutil, web
 from emkit.errors import ParameterError
 from emkit.server import handlers
 from emkit.server.capability import provide_key
+from emkit.server.predicted import predicted_layer
 from emkit.server.scene import at, volume_scene
 
 COOKIE = "emkit-view"
@@ -44,13 +45,17 @@ class _Door(_Token):
 
 
 @asynccontextmanager
-async def serving(volume: Path, *, before: Path | None = None, port: int = 0) -> AsyncIterator[str]:
+async def serving(volume: Path, *, before: Path | None = None, model: Path | None = None, port: int = 0) -> AsyncIterator[str]:
     """Serve one volume while the context is open; yields the address that opens it. `port` 0 takes a free one.
+
+    With a `model`, what it predicts where somebody looks is laid over the volume.
 
     Raises PathError if there is no such volume or folder, ParameterError if the port cannot be had.
     """
     scene = volume_scene(volume, before=before, key=provide_key())
-    granted = [folder.resolve() for folder in (volume, before) if folder is not None]
+    if model:
+        scene["layers"].append(predicted_layer(volume, model, provide_key()))
+    granted = [folder.resolve() for folder in (volume, before, model) if folder is not None]
     try:
         sockets = netutil.bind_sockets(port, "127.0.0.1")
     except (OSError, OverflowError) as error:
