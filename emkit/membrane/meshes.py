@@ -18,7 +18,7 @@ HALO_PX = 2  # voxels around an object within which its surface lies, smoothed
 
 @dataclass(frozen=True)
 class Surface:
-    """`points` (n, 3) in voxel indices of the array, `faces` (m, 3) of indices of points, seen from outside counterclockwise in (x, y, z)."""
+    """`points` (n, 3) in voxel indices, `faces` (m, 3) of indices of points, from outside counterclockwise in (x, y, z)."""
 
     points: NDArray[np.float64]
     faces: NDArray[np.uint32]

@@ -47,7 +47,8 @@ def number_components(first: Numbers, pairs: Edges) -> Numbers:
     count = len(first)
     roots = unite(count, pairs - np.uint64(1)) if len(pairs) else np.arange(count)
     begins = np.full(count, np.iinfo(np.int64).max)
-    np.minimum.at(begins, roots, first)
+    order = np.argsort(first)[::-1] if (np.diff(first) < 0).any() else slice(None, None, -1)
+    begins[roots[order]] = first[order]  # the last assignment stays: the first voxel of all
     (kept,) = np.nonzero(roots == np.arange(count))
     number = np.zeros(count, np.int64)
     number[kept[np.argsort(begins[kept])]] = np.arange(1, len(kept) + 1)

@@ -69,7 +69,7 @@ def unite(count: int, pairs: Edges) -> NDArray[np.int64]:
     found = UnionFind(count)
     found.merge(np.ascontiguousarray(pairs, np.uint64))
     roots = found.element_labeling().astype(np.int64)
-    smallest = np.full(count, count, np.int64)
-    np.minimum.at(smallest, roots, np.arange(count))
+    smallest = np.empty(count, np.int64)
+    smallest[roots[::-1]] = np.arange(count)[::-1]  # of several assignments the last one stays: the smallest node
     united: NDArray[np.int64] = smallest[roots]
     return united

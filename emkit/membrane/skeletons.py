@@ -7,10 +7,7 @@ from numpy.typing import NDArray
 
 from emkit.model import SizeNm
 
-SCALE, CONSTANT = (
-    1.5,
-    3.0,
-)  # a path covers what lies within SCALE radii and CONSTANT voxels of it; branches that reach further are kept
+SCALE, CONSTANT = 1.5, 3.0  # a line covers what lies within so many radii, and voxels more; what reaches further is a branch
 
 
 @dataclass(frozen=True)

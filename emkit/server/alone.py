@@ -15,7 +15,7 @@ from emkit.errors import ParameterError
 from emkit.server import handlers
 from emkit.server.capability import provide_key
 from emkit.server.predicted import predicted_layer
-from emkit.server.scene import at, volume_scene
+from emkit.server.scene import at, shapes_of, volume_scene
 
 COOKIE = "emkit-view"
 
@@ -55,7 +55,7 @@ async def serving(volume: Path, *, before: Path | None = None, model: Path | Non
     scene = volume_scene(volume, before=before, key=provide_key())
     if model:
         scene["layers"].append(predicted_layer(volume, model, provide_key()))
-    granted = [folder.resolve() for folder in (volume, before, model) if folder is not None]
+    granted = [folder.resolve() for folder in (volume, before, *shapes_of(volume), model) if folder is not None]
     try:
         sockets = netutil.bind_sockets(port, "127.0.0.1")
     except (OSError, OverflowError) as error:

@@ -4,6 +4,8 @@ The sources begin with `{base}`: whoever holds the page knows where its server i
 """
 
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from emkit.model import Volume
 from emkit.server.capability import Grant, sign
 from emkit.view import Layer, volume_state
 
+SELECTED = 20  # objects that are shown in 3D at first
 SAMPLE_VOXELS = 1 << 24  # contrast is measured on a level no larger than this, else on the middle section of the coarsest
 
 
@@ -27,12 +30,15 @@ def volume_scene(path: Path, *, before: Path | None = None, key: bytes) -> dict[
     full = volume.levels[0]
     contrast = _contrast(volume) if volume.kind == "image" else None
     format_name = "zarr3" if (path / "zarr.json").is_file() else "zarr2"
+    shapes = shapes_of(path) if volume.kind == "labels" else ()
     layers = [
         Layer(
             path.name.removesuffix(".ome.zarr"),
             f"{{base}}emkit/data/{sign(Grant(path), key)}/|{format_name}:",
             volume.kind,
             contrast,
+            tuple(f"{{base}}emkit/data/{sign(Grant(folder), key)}/|neuroglancer-precomputed:" for folder in shapes),
+            _largest(shapes),
         )
     ]
     if before is not None:
@@ -43,6 +49,27 @@ def volume_scene(path: Path, *, before: Path | None = None, key: bytes) -> dict[
         grant = Grant(before, full.voxel_size_nm)
         layers.insert(0, Layer(f"{before.name} (before)", f"{{base}}emkit/sections/{sign(grant, key)}/|zarr3:", contrast=contrast))
     return volume_state(layers, voxel_size_nm=full.voxel_size_nm, shape=full.shape, beside=before is not None)
+
+
+def shapes_of(path: Path) -> tuple[Path, ...]:
+    """The folders beside a segmentation that hold meshes or skeletons of it: their `info` names it."""
+    if not os.access(around := path.absolute().parent, os.R_OK):
+        return ()
+    found = []
+    for folder in sorted(folder for folder in around.iterdir() if (folder / "info").is_file()):
+        try:
+            told = json.loads((folder / "info").read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # of something else
+            continue
+        if isinstance(told, dict) and told.get("segmentation") == path.name:
+            found.append(folder)
+    return tuple(found)
+
+
+def _largest(shapes: Sequence[Path]) -> tuple[int, ...]:
+    """The objects whose shapes take the most bytes: what the view opens with."""
+    sizes = {int(file.name): file.stat().st_size for folder in shapes for file in folder.iterdir() if file.name.isdigit()}
+    return tuple(sorted(sizes, key=lambda label: -sizes[label])[:SELECTED])
 
 
 def at(scene: dict[str, Any], base_url: str) -> dict[str, Any]:

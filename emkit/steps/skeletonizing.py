@@ -1,4 +1,4 @@
-"""Objects of a segmentation to skeletons that Neuroglancer shows: where each lies, then one after the other. Axis order is (z, y, x)."""
+"""Objects of a segmentation to skeletons that Neuroglancer shows: where they lie, then each. Axis order is (z, y, x)."""
 
 from dataclasses import dataclass
 from math import prod

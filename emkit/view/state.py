@@ -18,16 +18,25 @@ OBLIQUE = [-0.3, 0.2, 0.06, 0.93]  # a quaternion: the 3D panel opens on a corne
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: `source` is a URL with its format (`https://…/|zarr3:`), `contrast` the grey values shown black and white."""
+    """One layer: `source` is a URL with its format (`https://…/|zarr3:`), `contrast` the grey values shown black and white.
+
+    Labels may have `shapes`: sources of meshes and skeletons, of which `selected` objects are shown in 3D.
+    """
 
     name: str
     source: str
     kind: VolumeKind = "image"
     contrast: tuple[float, float] | None = None
+    shapes: tuple[str, ...] = ()
+    selected: tuple[int, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         if self.kind == "labels":
-            return {"type": "segmentation", "name": self.name, "source": self.source, "selectedAlpha": 0.4}
+            labels = {"type": "segmentation", "name": self.name, "source": self.source, "selectedAlpha": 0.4}
+            if self.shapes:
+                labels |= {"source": [self.source, *self.shapes], "segments": [str(label) for label in self.selected]}
+                labels["notSelectedAlpha"] = 0.2  # what is not selected has no shape, but is in the section
+            return labels
         layer: dict[str, Any] = {"type": "image", "name": self.name, "source": self.source, "opacity": 1}
         if self.contrast is not None:
             layer["shaderControls"] = {"normalized": {"range": list(self.contrast)}}

@@ -58,3 +58,17 @@ def test_refusals(tmp_path: Path) -> None:
         volume_scene(tmp_path / "missing", key=b"key")
     with pytest.raises(PathError, match="not a folder of sections"):
         volume_scene(volume, before=tmp_path / "nowhere", key=b"key")
+
+
+def test_meshes_and_skeletons_beside_a_segmentation_are_shown_with_it(tmp_path: Path) -> None:
+    labels = write(tmp_path / "cells.ome.zarr", np.full((4, 64, 64), 7, np.uint32), "labels")
+    for name, of in (("cells.mesh", "cells.ome.zarr"), ("other.mesh", "other.ome.zarr")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "info").write_text(f'{{"segmentation": "{of}"}}')
+        (tmp_path / name / "7").write_bytes(b"mesh")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "info").write_text("no JSON")
+    (layer,) = volume_scene(labels, key=b"key")["layers"]
+    volume, shapes = layer["source"]
+    assert capability(volume) == Grant(labels) and capability(shapes) == Grant(tmp_path / "cells.mesh")
+    assert shapes.endswith("|neuroglancer-precomputed:") and layer["segments"] == ["7"]
