@@ -31,8 +31,8 @@ p { margin: .2rem 0 .5rem; } svg { max-width: 100%; height: auto; }
 .pictures { display: flex; gap: .6rem; } .pictures figure { margin: 0; flex: 1; }
 .pictures img { width: 100%; display: block; background: black; }
 figcaption { font-size: 12px; color: #555; } figure.this figcaption { color: #c62828; font-weight: 600; }
-table { border-collapse: collapse; font-size: 11px; font-variant-numeric: tabular-nums; }
-th, td { padding: 2px 6px; text-align: right; border-bottom: 1px solid #e0e0e0; } th { vertical-align: bottom; }
+table { border-collapse: collapse; font-size: 10px; font-variant-numeric: tabular-nums; }
+th, td { padding: 2px 4px; text-align: right; border-bottom: 1px solid #e0e0e0; } th { vertical-align: bottom; }
 td.word, th.word { text-align: left; white-space: nowrap; } .marked, tr.bad .verdict { color: #c62828; font-weight: 600; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; font-size: 12px; } dd { margin: 0; }
 @page { size: A4 landscape; margin: 12mm; }
@@ -57,7 +57,7 @@ def page_of(report: AlignmentReport, title: str, thumbnail: Thumbnail) -> str:
         '<h2 class="all">All sections</h2>',
         _table(report, marked),
         "<h2>What the numbers say</h2><dl>",
-        *(f"<dt>{escape(one.title)}</dt><dd>{escape(one.says)}.</dd>" for one in STATISTICS),
+        *(f"<dt>{escape(one.title)}</dt><dd>{escape(one.says)}</dd>" for one in STATISTICS),
         "</dl></html>\n",
     ]
     return "\n".join(parts)
