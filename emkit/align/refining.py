@@ -23,7 +23,7 @@ ROUNDS = 3
 SETTLED_PX = 0.01
 FAR_PX = 6.0  # an affine that goes further has lost its way: it began within a px or two
 SPACING_PX = 32.0  # between the coefficients of an elastic map
-STIFFNESS = 80.0  # natural units a (px² a px²): a flat optimum for fields of 4 px rms that change over some 100 px
+STIFFNESS = 10.0  # natural units (`solving`): a flat optimum for fields of 4 px rms that change over some 100 px
 PASSES = (
     (4, 0.16),
     (4, np.inf),
