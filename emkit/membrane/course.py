@@ -73,14 +73,18 @@ class Course:
 
 
 def network_for(
-    name: str, dim: Literal[2, 3], voxel_size_nm: tuple[float, float, float]
+    name: str, dim: Literal[2, 3], voxel_size_nm: tuple[float, float, float], width: int | None = None
 ) -> tuple[str, dict[str, int | list[int] | list[list[int]]]]:
     """The architecture of this name, or the one that fits, with its options. ParameterError for an unknown one."""
     ratio = voxel_size_nm[0] / voxel_size_nm[2]
     chosen = name or ("unet2d" if dim == 2 else "unet3d" if ratio < 1.5 else "anisotropic")
     if chosen not in ARCHITECTURES:
         raise ParameterError(f"architecture: found {chosen!r}; needed: {', '.join(ARCHITECTURES)}.")
-    return chosen, {"ratio": 2 ** max(1, round(log2(ratio)))} if chosen == "anisotropic" else {}
+    options: dict[str, int | list[int] | list[list[int]]] = {}
+    if width:
+        many = 4 if chosen == "anisotropic" else 3
+        options |= {"width": width} if chosen == "unet2d" else {"widths": [width * 2**level for level in range(many)]}
+    return chosen, options | ({"ratio": 2 ** max(1, round(log2(ratio)))} if chosen == "anisotropic" else {})
 
 
 def patch_for(side: int | None, dim: Literal[2, 3], voxel_size_nm: tuple[float, float, float]) -> tuple[int, ...]:

@@ -57,6 +57,7 @@ def train_membranes(
     continue_from: Annotated[Path | None, Reads("folder")] = None,
     freeze: list[str] | None = None,
     architecture: str = "",
+    width: Annotated[int, Ge(1)] | None = None,
     patch_px: Annotated[int, Ge(16)] | None = None,
     batch: Annotated[int, Ge(1)] | None = None,
     rate: Annotated[float, Gt(0)] | None = None,
@@ -99,6 +100,8 @@ def train_membranes(
         Weights that are kept as they are, by their names with *, such as down.*.
     architecture
         The network. Default: unet2d; in 3D unet3d, or anisotropic where voxels are deeper than wide.
+    width
+        Channels of the network at its finest level. Default: 32.
     patch_px
         Side of the patches. Default: 224; in 3D 80, or 160 where voxels are deeper than wide.
     batch
@@ -127,7 +130,7 @@ def train_membranes(
         )
     pairing = pair_labels(gray, labelled)
     chosen: Literal[2, 3] = 3 if dim == 3 else 2
-    network, options = network_for(architecture, chosen, voxel_size_nm)
+    network, options = network_for(architecture, chosen, voxel_size_nm, width)
     course = Course(
         label_kind=label_kind,
         dim=chosen,

@@ -1,0 +1,127 @@
+"""Membranes learned from labels by the step, and what is refused before work."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from imagecodecs import png_encode
+
+import emkit
+from emkit.errors import DataError, ParameterError, PathError, ResourceError
+from emkit.membrane.model import load_model
+from emkit.params import Call
+from emkit.run.drive import execute
+from emkit.run.step import bind
+from tests.io.readers import write_volume
+
+NM = (50.0, 4.0, 4.0)
+SMALL: dict[str, Any] = {"steps": 4, "width": 4, "patch_px": 32, "batch": 2, "voxel_size_nm": NM}
+
+
+def cells(depth: int = 6, side: int = 96) -> tuple[Any, Any]:
+    """Sections of square cells with dark walls, and where the walls are."""
+    walls = np.zeros((depth, side, side), bool)
+    for z in range(depth):
+        walls[z, z::24] = walls[z, z + 1 :: 24] = walls[z, :, 2 * z :: 24] = walls[z, :, 2 * z + 1 :: 24] = True
+    noise = np.random.default_rng(0).normal(size=walls.shape)
+    return (np.where(walls, 80, 150) + 12 * noise).clip(0, 255).astype(np.uint8), walls
+
+
+def folder(path: Path, sections: Any, first: int = 0) -> Path:
+    path.mkdir()
+    for z, section in enumerate(sections, first):
+        tifffile.imwrite(path / f"{z:02d}.tif", section)
+    return path
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    return folder(tmp_path / "images", cells()[0])
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    return folder(tmp_path / "labels", cells()[1][:5].astype(np.uint8))
+
+
+def call(images: Path, labels: Path, out: Path, **more: Any) -> Call:
+    return bind(emkit.train_membranes, images=images, labels=labels, out=out, **({"label_kind": "membrane"} | SMALL | more))
+
+
+def train(images: Path, labels: Path, out: Path, **more: Any) -> Any:
+    return execute(call(images, labels, out, **more))
+
+
+def test_volumes_and_labels_that_lie_within_them(tmp_path: Path) -> None:
+    gray, walls = cells(24, 48)
+    write_volume(tmp_path / "gray.ome.zarr", gray, (8.0, 8.0, 8.0))
+    tifffile.imwrite(tmp_path / "labels.tif", (1 + (np.cumsum(walls, 2) // 2)).astype(np.uint16)[:16], photometric="minisblack")
+    report = train(
+        folder(tmp_path / "images", gray), tmp_path / "labels.tif", tmp_path / "m", label_kind="instances", dim=3,
+        voxel_size_nm=(8.0, 8.0, 8.0), patch_px=16, batch=1, steps=2,
+    )  # fmt: skip
+    model = load_model(tmp_path / "m")
+    assert report.sections == 16 and model.dim == 3 and [target.name for target in model.targets] == ["membrane", "affinity"]
+    assert model.configuration.architecture == "unet3d" and model.configuration.channels == 10
+
+
+@pytest.mark.parametrize(
+    ("more", "error", "words"),
+    [
+        ({"steps": 3, "cpu_seconds": 5.0}, ParameterError, "found both; give one"),
+        ({"target": ["walls"]}, ParameterError, "target: found 'walls'; needed: membrane, foreground"),
+        ({"target": ["contour:focal=1"]}, ParameterError, "found the loss 'focal=1' of contour"),
+        ({"architecture": "resnet"}, ParameterError, "architecture: found 'resnet'; needed: unet2d"),
+        ({"freeze": ["encoder.*"]}, ParameterError, r"no weight is called 'encoder.\*'"),
+        ({"patch_px": 40}, ParameterError, r"found 40, .* needed: multiples of \(16, 16\) px, and 32 at least"),
+        ({"device": "cuda:7"}, ResourceError, "torch .* sees 0 GPUs here"),
+        ({"label_kind": "interior", "patch_px": 4096}, DataError, "patch"),
+    ],
+)
+def test_parameters_that_make_no_training(
+    more: dict[str, Any], error: type[Exception], words: str, images: Path, labels: Path, tmp_path: Path
+) -> None:
+    if "patch_px" in more:
+        labels = sparse(tmp_path / "sparse")
+        more = {"label_kind": "instances", "patch_px": 64}
+    with pytest.raises(error, match=words):
+        train(images, labels, tmp_path / "m", **more)
+    assert not (tmp_path / "m").exists()
+
+
+def sparse(path: Path) -> Path:
+    """Two cells of 20 x 40 px that touch, in one section; nothing else is labelled."""
+    ids = np.zeros((1, 96, 96), np.uint16)
+    ids[0, 10:50, 10:30], ids[0, 10:50, 30:50] = 1, 2
+    return folder(path, ids)
+
+
+def test_labels_that_are_none(images: Path, tmp_path: Path) -> None:
+    walls = cells()[1]
+    floats = folder(tmp_path / "floats", walls.astype(np.float32))
+    with pytest.raises(PathError, match="holds float32; needed: whole numbers"):
+        train(images, floats, tmp_path / "m")
+    (tmp_path / "colours").mkdir()
+    (tmp_path / "colours" / "0.png").write_bytes(png_encode(np.repeat(walls[0, :, :, None], 3, 2).astype(np.uint8)))
+    with pytest.raises(PathError, match="RGB"):
+        train(images, tmp_path / "colours", tmp_path / "m")
+    with pytest.raises(DataError, match="no voxel is membrane"):
+        train(images, folder(tmp_path / "empty", np.zeros((2, 96, 96), np.uint8)), tmp_path / "m")
+    with pytest.raises(PathError, match=r"no overlap: images are numbered 0–5, labels 40–41"):
+        train(images, folder(tmp_path / "apart", walls[:2].astype(np.uint8), 40), tmp_path / "m")
+    with pytest.raises(PathError, match=r"sections of \(50, 96\) px \(y, x\), those of the images have \(96, 96\)"):
+        train(images, folder(tmp_path / "small", walls[:, :50].astype(np.uint8)), tmp_path / "m")
+
+
+def test_images_that_are_none(labels: Path, tmp_path: Path) -> None:
+    gray = cells()[0].astype(np.float32)
+    with pytest.raises(DataError, match="every voxel of .* is 7"):
+        train(folder(tmp_path / "flat", np.full_like(gray, 7)), labels, tmp_path / "m")
+    gray[3, 5, 6] = np.nan
+    with pytest.raises(DataError, match=r"not finite.*\(y=5, x=6\)"):
+        train(folder(tmp_path / "holes", gray), labels, tmp_path / "m")
+    write_volume(volume := tmp_path / "v.ome.zarr", cells()[0], NM)
+    with pytest.raises(ParameterError, match=r"v.ome.zarr says .* nm \(z, y, x\), ten times as much \(in Å\?\). Pass nm"):
+        train(volume, labels, tmp_path / "m", voxel_size_nm=(500.0, 40.0, 40.0))
