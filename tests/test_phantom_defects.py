@@ -19,7 +19,8 @@ PLANTED: dict[int, Defect] = {
 
 
 def test_the_same_seed_plants_the_same_and_only_where_it_is_asked() -> None:
-    plain, planted = (SectionPhantom((128, 128), 24, seed=3, defects=defects) for defects in ({}, {3: "tear", 6: "gap"}))
+    asked: tuple[dict[int, Defect], ...] = ({}, {3: "tear", 6: "gap"})
+    plain, planted = (SectionPhantom((128, 128), 24, seed=3, defects=defects) for defects in asked)
     assert planted.depths == (0, 1, 2, 3, 4, 5, *range(8, 26)) and plain.depths == tuple(range(24))
     np.testing.assert_array_equal(planted.render_section(2), plain.render_section(2))
     np.testing.assert_array_equal(planted.render_section(3), planted.render_section(3))

@@ -108,8 +108,11 @@ class Model:
         return {target.name: part for target, part in zip(self.targets, parts, strict=True)}
 
 
-def build_network(configuration: Configuration) -> "Module":
-    """The network that a configuration tells of, with random weights, as torch's generator stands."""
+def build_network(configuration: Configuration, seed: int = 0) -> "Module":
+    """The network that a configuration tells of, with random weights."""
+    import torch
+
+    torch.manual_seed(seed)
     return make_network(configuration.architecture, 1, configuration.channels, dict(configuration.options))
 
 

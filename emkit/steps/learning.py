@@ -21,9 +21,7 @@ from emkit.run.executor import needs
 from emkit.run.machine import cores
 
 if TYPE_CHECKING:  # torch is slow to import: workers have it from the process they are forked from
-    from torch.nn import Module
-
-    from emkit.membrane.model import Configuration
+    from emkit.membrane.model import Configuration, Model
     from emkit.membrane.sampling import Field
     from emkit.membrane.trainer import Trainer
 
@@ -86,7 +84,7 @@ def write_trained(course: Course, data: Data, out: Path, curve: Sequence[Point],
         table.writerow(["step", "core_s", "loss", *curve[-1].scores])
         for point in curve:
             table.writerow([point.step, point.core_s, point.loss, *(f"{value:.4f}" for value in point.scores.values())])
-    return written(out, *write_model(out, pupil.averaged(), configuration), out / CURVE)
+    return written(out, *write_model(out, pupil.averaged().network, configuration), out / CURVE)
 
 
 def remove_checkpoints(out: Path) -> None:
@@ -104,24 +102,22 @@ class Pupil:
     configuration: "Configuration"
     part: int = 0  # that comes next
 
-    def averaged(self) -> "Module":
-        """A network with the running mean of the weights, in inference mode."""
-        from emkit.membrane.model import build_network
+    def averaged(self) -> "Model":
+        """The model with the running mean of the weights."""
+        from emkit.membrane.model import Model, build_network
 
         network = build_network(self.configuration)
         network.load_state_dict(self.trainer.mean)
-        return network.eval()
+        return Model(network.eval(), self.configuration)
 
     def validated(self, *, quick: bool) -> dict[str, float]:
         """The scores on what was left out; the trainer is told how long they took."""
         from emkit.membrane.inference import Gray, Predictor, fastest_precision
-        from emkit.membrane.model import Model
         from emkit.membrane.validation import scores
 
         began_s = time.process_time()
         device = self.trainer.device
-        model = Model(self.averaged(), self.configuration)
-        predictor = Predictor(model, precision=fastest_precision(device), device=device, gray=Gray(0.0, 1.0))
+        predictor = Predictor(self.averaged(), precision=fastest_precision(device), device=device, gray=Gray(0.0, 1.0))
         depth, height, width = shape = self.left_out.image.shape
         whole = Block((0, depth), (0, height), (0, width))
         told = scores(
@@ -138,9 +134,9 @@ def _pupil(course: Course, data: Data, out: Path, part: int) -> Pupil:
     """The training as it stood before this part, or earlier where no checkpoint is left."""
     if out in _pupils and _pupils[out].part == part:
         return _pupils[out]
-    import torch
+    from emkit.membrane.inference import use_threads
 
-    torch.set_num_threads(cores())  # a training is one task: its worker has all of them
+    use_threads(cores())  # a training is one task: its worker has all of them
     began_s = time.process_time()
     pupil = _pupils[out] = _begun(course, data)
     if held := [number for number in range(part) if _checkpoint(out, number).is_file()]:
@@ -158,8 +154,6 @@ def _checkpoint(out: Path, part: int) -> Path:
 
 def _begun(course: Course, data: Data) -> Pupil:
     """A training before its first step. DataError for labels that teach nothing, ParameterError for what the network has not."""
-    import torch
-
     from emkit.membrane.inference import check_device
     from emkit.membrane.model import build_network, load_model
     from emkit.membrane.sampling import Sampler, Sampling, check_patch
@@ -172,8 +166,7 @@ def _begun(course: Course, data: Data) -> Pupil:
     check_learnable(truth, f"labels: {data.labels}")
     mean, std = float(image.mean()), float(image.std())
     configuration = course.configuration(mean, std)
-    torch.manual_seed(course.seed)
-    network = load_model(course.continue_from).network if course.continue_from else build_network(configuration)
+    network = load_model(course.continue_from).network if course.continue_from else build_network(configuration, course.seed)
     freeze(network, course.freeze)
     stride: Any = network.stride
     check_patch(course.patch, stride)

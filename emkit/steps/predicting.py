@@ -142,9 +142,7 @@ def predict_membranes(
         yield from _coarser(out, channel.group, made)
 
     normalised = (used.mean, used.std)
-    prediction = Prediction(
-        told.dim, job.channels, told.voxel_size_nm, normalised, tta, means.precision, means.exact, means.told
-    )
+    prediction = Prediction(told.dim, job.channels, told.voxel_size_nm, normalised, tta, means.precision, means.exact, means.told)
     prediction.write(out)
     notes = [] if resampling.nothing else [_resampled(size_nm, told.voxel_size_nm)]
     notes += [_unlike(measured, trained)] if gray == "model" and is_unlike(measured, trained) else []

@@ -36,7 +36,7 @@ function control(box, model, ask) {
   if (refused) make("div", box, refused, { class: "wrong", role: "alert" });
 }
 
-function draw(canvas, bytes, [height, width]) {
+function paint(canvas, bytes, [height, width]) {
   canvas.width = width;
   canvas.height = height;
   const image = new ImageData(width, height);
@@ -122,7 +122,7 @@ function render({ model, el }) {
     left.classList.toggle("there", Boolean(told.scan));
     if (!told.scan || !bytes?.byteLength) return;
     canvas.setAttribute("aria-label", `Virtual image of ${told.scan}`);
-    draw(canvas, bytes, told.pixels);
+    paint(canvas, bytes, told.pixels);
     scale.replaceChildren();
     make("span", scale, whole(told.low));
     make("i", scale);
