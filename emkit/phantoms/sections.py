@@ -95,6 +95,11 @@ class SectionPhantom:
         own = np.random.default_rng((self.seed, 4, z))
         return damage(_expose(grey, own), defect, own)
 
+    def label_section(self, z: int) -> NDArray[np.uint16]:
+        """(y, x) uint16: the number of the neurite that each pixel of section ``z`` shows, from 1 on; damage apart."""
+        neurites = self._elsewhere if z in self.bad or self.defects.get(z) == "displaced" else self._neurites
+        return neurites.label(float(self.depths[z]), self.affines[z].invert(), self.shape)
+
 
 @dataclass(frozen=True)
 class _Neurites:
@@ -132,22 +137,31 @@ class _Neurites:
 
     def grey(self, z: float, section_to_specimen: Affine, shape: tuple[int, int]) -> Floats:
         """(y, x) grey in 0–1 of one plane, without grain."""
-        # geometry on every second pixel, interpolated: borders are straight over 2 px, and this is the costly part
-        coarse = np.moveaxis(np.mgrid[0 : shape[0] + 1 : 2, 0 : shape[1] + 1 : 2], 0, -1).astype(float)
-        points = self._bend(section_to_specimen.apply(coarse))
-        wave = (self.swing * np.sin(self.pace * z + self.phase)).sum(axis=-1)  # (n, 3)
-        radii = self.radius * np.clip(1 + wave[:, 2], 0.2, 1.8)
-        centres = self.place + _without_affine(self.place, wave[:, :2], radii)
-
-        first, to_border = _power_diagram(points, centres, radii)
+        points, centres, first, to_border = self._shared_out(z, section_to_specimen, shape)
         membrane = np.exp(-((_double(to_border, shape) / MEMBRANE_PX) ** 2))
-        nearest = np.repeat(np.repeat(first, 2, 0), 2, 1)[: shape[0], : shape[1]]
+        nearest = _repeat(first, shape)
         inside, depth = self._mitochondria(z, points, first, centres)
         inside *= np.clip((to_border - 5) / 2, 0, 1)  # an organelle keeps clear of the membrane
         organelle, depth = _double(inside, shape), _double(depth, shape)
         plane = self.shade[nearest] - organelle * (0.24 + 0.07 * np.sin(depth))
         grey: Floats = plane - 0.5 * np.clip(membrane + 0.8 * np.exp(-(((organelle - 0.5) / 0.25) ** 2)) * (organelle > 0.05), 0, 1)
         return grey
+
+    def label(self, z: float, section_to_specimen: Affine, shape: tuple[int, int]) -> NDArray[np.uint16]:
+        """(y, x) the number of the neurite of each pixel of one plane, from 1 on."""
+        return _repeat(self._shared_out(z, section_to_specimen, shape)[2], shape).astype(np.uint16) + np.uint16(1)
+
+    def _shared_out(
+        self, z: float, section_to_specimen: Affine, shape: tuple[int, int]
+    ) -> tuple[Floats, Floats, NDArray[np.intp], Floats]:
+        """Of one plane, on every second pixel: places in the specimen, centres of neurites, owners, and how far their border is."""
+        # on every second pixel, interpolated: borders are straight over 2 px, and this is the costly part
+        coarse = np.moveaxis(np.mgrid[0 : shape[0] + 1 : 2, 0 : shape[1] + 1 : 2], 0, -1).astype(float)
+        points = self._bend(section_to_specimen.apply(coarse))
+        wave = (self.swing * np.sin(self.pace * z + self.phase)).sum(axis=-1)  # (n, 3)
+        radii = self.radius * np.clip(1 + wave[:, 2], 0.2, 1.8)
+        centres = self.place + _without_affine(self.place, wave[:, :2], radii)
+        return points, centres, *_power_diagram(points, centres, radii)
 
     def _bend(self, points: Floats) -> Floats:
         """The points displaced by a few sine waves, so that borders are curved."""
@@ -187,6 +201,11 @@ def _power_diagram(points: Floats, centres: Floats, radii: Floats) -> tuple[NDAr
     between = np.hypot(*(centres[owner[:, 0]] - centres[owner[:, 1]]).T)
     border = (power[:, 1] ** 2 - power[:, 0] ** 2) / (2 * np.maximum(between, 1.0))
     return owner[:, 0].reshape(points.shape[:-1]), border.reshape(points.shape[:-1])
+
+
+def _repeat(coarse: NDArray[np.intp], shape: tuple[int, int]) -> NDArray[np.intp]:
+    """Numbers on every second pixel, repeated to all of them."""
+    return np.repeat(np.repeat(coarse, 2, 0), 2, 1)[: shape[0], : shape[1]]
 
 
 def _double(coarse: Floats, shape: tuple[int, int]) -> Floats:

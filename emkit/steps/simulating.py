@@ -19,7 +19,7 @@ from emkit.run.stage import stage
 from emkit.run.step import Body, step
 from emkit.transforms import Rows
 
-TRUTH = "truth.json"
+TRUTH, CELLS = "truth.json", "cells"
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ def make_phantom(
     jitter: Annotated[float, Ge(0), Le(3)] = 1.0,
     bad: tuple[Annotated[int, Ge(0)], ...] = (),
     defects: tuple[str, ...] = (),
+    cells: bool = False,
     seed: Annotated[int, Ge(0)] = 1,
 ) -> Body[PhantomReport]:
     """Make synthetic serial sections whose true alignment is known.
@@ -68,6 +69,8 @@ def make_phantom(
     defects
         What is wrong with others, as 3:fold 7:gap: defocus, displaced, duplicate (shows the one before again), gap (two are missing
         before it), out_of_order (has changed places with the fourth after it), fold, tear, charging or contrast.
+    cells
+        Also write which cell each pixel shows, as numbers from 1 on, into a folder cells within it.
     seed
         Same seed, same stack.
     """
@@ -76,13 +79,16 @@ def make_phantom(
     planted = _planted(defects, sections)
     pixels = size_px**2
     draw = Load(sections, 12_000_000 + 83 * pixels, pixels * 4e-7)  # measured
-    yield Plan(3_000_000, sections * (pixels + 1000), 0.5, stages=(draw,))
+    yield Plan(3_000_000, sections * (pixels * (3 if cells else 1) + 1000), 0.5, stages=(draw,) * (2 if cells else 1))
 
     out.mkdir(exist_ok=True)
     phantom = SectionPhantom((size_px, size_px), sections, seed, jitter, bad, planted)
     digits = max(2, len(str(sections - 1)))
     names = [f"section_{z:0{digits}d}.tif" for z in range(sections)]
     yield from stage("draw", draw_section, {name: (phantom, z, out, name) for z, name in enumerate(names)}, "sections")
+    if cells:
+        (out / CELLS).mkdir(exist_ok=True)
+        yield from stage("number", label_section, {name: (phantom, z, out, name) for z, name in enumerate(names)}, "sections")
     truth = tuple(affine.rows for affine in phantom.affines)
     about = "specimen px to section px; points (y, x), pixel centres at integers"
     wrong = _named(planted, sections)
@@ -122,3 +128,11 @@ def draw_section(phantom: SectionPhantom, z: int, out: Path, name: str) -> Writt
     # no date, no software: equal sections are equal files
     imwrite(out / name, phantom.render_section(z), photometric="minisblack", metadata=None, software="")
     return written(out, out / name)
+
+
+def label_section(phantom: SectionPhantom, z: int, out: Path, name: str) -> Written:
+    """One task: the cells of a section to their file."""
+    from tifffile import imwrite
+
+    imwrite(out / CELLS / name, phantom.label_section(z), photometric="minisblack", metadata=None, software="")
+    return written(out, out / CELLS / name)

@@ -56,3 +56,15 @@ def test_values_out_of_bounds_are_refused_and_nothing_is_written(tmp_path: Path,
         emkit.make_phantom(out=tmp_path / "phantom", **wrong)
     assert isinstance(refused.value, EmkitError)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_cells_of_a_phantom_lie_between_its_membranes(tmp_path: Path) -> None:
+    emkit.make_phantom(out=(raw := tmp_path / "raw"), sections=2, size_px=96, jitter=0, cells=True)
+    emkit.make_phantom(out=tmp_path / "plain", sections=2, size_px=96, jitter=0)
+    assert len(open_stack(raw).files) == 2 == len(open_stack(raw / "cells").files)
+    for z in range(2):
+        gray, cells = read_section(open_stack(raw), z), read_section(open_stack(raw / "cells"), z)
+        np.testing.assert_array_equal(gray, read_section(open_stack(tmp_path / "plain"), z))
+        border = cells[1:, 1:] != cells[:-1, :-1]
+        assert cells.min() >= 1 and len(np.unique(cells)) > 4
+        assert gray[1:, 1:][border].mean() < gray[1:, 1:][~border].mean() - 40
