@@ -1,4 +1,4 @@
-"""Membranes learned from labels by the step, and what is refused before work."""
+"""Membranes learned from labels by the step, the same ones after a cut, and what is refused before work."""
 
 from pathlib import Path
 from typing import Any
@@ -7,17 +7,21 @@ import numpy as np
 import pytest
 import tifffile
 from imagecodecs import png_encode
+from safetensors.numpy import load_file
 
 import emkit
+from emkit.cli import main
 from emkit.errors import DataError, ParameterError, PathError, ResourceError
-from emkit.membrane.model import load_model
+from emkit.membrane.model import load_model, read_configuration
 from emkit.params import Call
+from emkit.progress import Cancelled, Tick, listening
 from emkit.run.drive import execute
 from emkit.run.step import bind
 from tests.io.readers import write_volume
 
 NM = (50.0, 4.0, 4.0)
 SMALL: dict[str, Any] = {"steps": 4, "width": 4, "patch_px": 32, "batch": 2, "voxel_size_nm": NM}
+LEARNS: dict[str, Any] = {"steps": 50, "batch": 4, "rate": 0.02}  # two parts
 
 
 def cells(depth: int = 6, side: int = 96) -> tuple[Any, Any]:
@@ -36,6 +40,18 @@ def folder(path: Path, sections: Any, first: int = 0) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images, labels of five of them, and a model that the command made of them."""
+    place = tmp_path_factory.mktemp("learned")
+    gray, walls = cells()
+    told = ["--images", folder(place / "images", gray), "--labels", folder(place / "labels", walls[:5].astype(np.uint8))]
+    told += ["--label-kind", "membrane", "--voxel-size-nm", *NM, "--width", SMALL["width"], "--patch-px", SMALL["patch_px"]]
+    told += ["--steps", LEARNS["steps"], "--batch", LEARNS["batch"], "--rate", LEARNS["rate"], "-o", place / "model"]
+    assert main(["train-membranes", *map(str, told)]) == 0
+    return place
+
+
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     return folder(tmp_path / "images", cells()[0])
@@ -52,6 +68,63 @@ def call(images: Path, labels: Path, out: Path, **more: Any) -> Call:
 
 def train(images: Path, labels: Path, out: Path, **more: Any) -> Any:
     return execute(call(images, labels, out, **more))
+
+
+def test_walls_are_learned_by_the_command(place: Path) -> None:
+    chance = cells()[1][4].mean()  # the IoU where all is called a wall: 0.16
+    configuration = read_configuration(place / "model")
+    assert configuration.validation["iou"] > 2.5 * chance and configuration.voxel_size_nm == NM
+    assert set(configuration.training) == {"images", "labels"}
+    rows = (place / "model" / "curve.csv").read_text().splitlines()
+    assert rows[0] == "step,core_s,loss,iou,f1,v_rand,v_info" and [row.split(",")[0] for row in rows[1:]] == ["25", "50"]
+    assert not (place / "model" / "checkpoints").exists()
+
+
+def test_a_training_that_is_cut_off_goes_on_to_the_same_bytes(place: Path, tmp_path: Path) -> None:
+    ended: list[str] = []
+
+    def hear(tick: Tick) -> None:
+        if tick.done == tick.total:
+            ended.append(tick.what)
+
+    again = call(place / "images", place / "labels", out := tmp_path / "m", **LEARNS)
+    with listening(hear, stop=lambda: "train 1 of 2" in ended), pytest.raises(Cancelled):
+        execute(again)
+    assert ended == ["train 1 of 2"] and not out.exists()
+    assert (tmp_path / "unfinished-m" / "checkpoints" / "0.safetensors").is_file()
+    ended.clear()
+    with listening(hear):
+        execute(again)
+    assert "train 1 of 2" not in ended and "write" in ended
+    for name in ("weights.safetensors", "model.json"):
+        assert (out / name).read_bytes() == (place / "model" / name).read_bytes()
+
+
+def test_a_model_goes_on_to_learn_but_for_what_is_frozen(place: Path, tmp_path: Path) -> None:
+    before = place / "model"
+    train(place / "images", place / "labels", tmp_path / "m", continue_from=before, freeze=["down.*"], width=None)
+    assert read_configuration(tmp_path / "m").options == read_configuration(before).options
+    held, found = (load_file(model / "weights.safetensors") for model in (before, tmp_path / "m"))
+    assert all((held[name] == found[name]).all() for name in held if name.startswith("down."))
+    assert (held["out.weight"] != found["out.weight"]).any()
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"dim": 3}, "is a model of 2D; found dim 3. Pass --dim 2"),
+        ({"target": ["contour"]}, "has learned membrane; found contour. Pass --target membrane"),
+        ({"voxel_size_nm": (500.0, 40.0, 40.0)}, r"trained on voxels of \(50.0, 4.0, 4.0\) nm .* ten times as much \(in Å\?\)"),
+    ],
+)
+def test_a_model_of_another_kind_is_not_gone_on_from(more: dict[str, Any], words: str, place: Path, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=words):
+        train(place / "images", place / "labels", tmp_path / "m", continue_from=place / "model", **more)
+
+
+def test_a_folder_that_is_no_model_is_not_gone_on_from(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(PathError, match="is no model"):
+        train(place / "images", place / "labels", tmp_path / "m", continue_from=place / "images")
 
 
 def test_volumes_and_labels_that_lie_within_them(tmp_path: Path) -> None:
