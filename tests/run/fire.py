@@ -19,7 +19,7 @@ PATIENCE_S = 120.0
 LOOK_S = 0.005
 ALIGN = ("--voxel-size-nm", "45", "4.6", "4.6")
 SECTIONS, SIZE_PX = 6, 560  # five pairs, four blocks, and one block of a level that is built from those
-BEFORE_BLOCKS = 23  # tasks: neighbours are matched, and neighbours and next neighbours refined twice
+BEFORE_BLOCKS = 35  # tasks: neighbours are matched, neighbours and next neighbours refined twice, sections looked at and decoded
 
 
 def emkit(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -178,6 +178,7 @@ SERVERS = [  # behind the proxy, each asking the hub who comes
     *rows("GET", "/user/{server}/emkit/v/name/main.js", OWN | JOB),
     Row("GET", "/user/{server}/emkit/data/{capability}/secret.txt", OWN | JOB),
     *rows("GET", "/user/{server}/emkit/sections/{capability}/zarr.json", OWN | JOB),
+    *rows("GET", "/user/{server}/emkit/predict/{capability}/zarr.json", OWN | JOB),
     *rows("POST", "/user/{server}/api/shutdown", OWN | JOB),
 ]
 SERVICES = [
@@ -204,6 +205,7 @@ SERVICES = [
         "GET", "/services/dashboards/emkit/data/none/zarr.json", LOGGED_IN
     ),  # and then a capability, which only the page's own kernel makes
     *rows("GET", "/services/dashboards/emkit/sections/none/zarr.json", LOGGED_IN),
+    *rows("GET", "/services/dashboards/emkit/predict/none/zarr.json", LOGGED_IN),
     Row("GET", "/services/dashboards/api/contents", NONE),
     Row("GET", "/services/dashboards/files/notes.ipynb", NONE),
     Row("GET", "/services/overview/", LOGGED_IN),
