@@ -78,7 +78,7 @@ def make_phantom(
         raise ParameterError(f"bad: found section {far[0]}, but there are sections 0 to {sections - 1}.")
     planted = _planted(defects, sections)
     pixels = size_px**2
-    draw = Load(sections, 12_000_000 + 83 * pixels, pixels * 4e-7)  # measured
+    draw = Load(sections, 12_000_000 + 79 * pixels, pixels * 4e-7)  # measured
     yield Plan(3_000_000, sections * (pixels * (3 if cells else 1) + 1000), 0.5, stages=(draw,) * (2 if cells else 1))
 
     out.mkdir(exist_ok=True)

@@ -72,7 +72,7 @@ def check(call: Call, tmp_path: Path, record_property: Any) -> None:
 
 
 def test_make_phantom(tmp_path: Path, record_property: Any) -> None:
-    check(bind(emkit.make_phantom, out=tmp_path / "out", sections=2, size_px=1024), tmp_path, record_property)
+    check(bind(emkit.make_phantom, out=tmp_path / "out", sections=4, size_px=1024), tmp_path, record_property)
 
 
 @pytest.mark.campaign
