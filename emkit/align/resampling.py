@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from emkit.errors import EmkitError
+from emkit.native import load_library
 from emkit.transforms import Affine, CoordinateMap, Elastic, Floats
 
 LIBRARY = Path(__file__).with_name("resample.so")
@@ -118,10 +118,7 @@ def places_between(nodes: Floats, step: int, shape: tuple[int, int]) -> Floats:
 
 @cache
 def _library() -> ctypes.CDLL:
-    try:
-        library = ctypes.CDLL(str(LIBRARY))
-    except OSError as wrong:
-        raise EmkitError(f"{LIBRARY} cannot be loaded ({wrong}); install emkit anew on this machine, or remove the file.") from None
+    library = load_library(LIBRARY)
     place, size = ctypes.c_void_p, ctypes.c_ssize_t
     library.spline.argtypes, library.spline.restype = [place, size, size], ctypes.c_int
     library.sample.argtypes = [place, size, size, place, size, size, place, size, size, ctypes.c_int]

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emkit.count.definition import Ties, most_events
-from emkit.errors import EmkitError
 from emkit.model import CountedScan, Thresholds
+from emkit.native import load_library
 
 LIBRARY = Path(__file__).with_name("events.so")
 SPARE = 2  # events that the kernel may write beyond the last
@@ -123,10 +123,7 @@ def _address(array: NDArray[Any] | None) -> int | None:
 
 @cache
 def _library() -> ctypes.CDLL:
-    try:
-        library = ctypes.CDLL(str(LIBRARY))
-    except OSError as wrong:
-        raise EmkitError(f"{LIBRARY} cannot be loaded ({wrong}); install emkit anew on this machine, or remove the file.") from None
+    library = load_library(LIBRARY)
     place, size = ctypes.c_void_p, ctypes.c_ssize_t
     library.count_uint16.argtypes = [
         place,

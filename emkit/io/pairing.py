@@ -6,7 +6,7 @@ from emkit.blocks import Block
 from emkit.errors import PathError
 from emkit.io.arrays import Voxels
 from emkit.io.sections import ranges, section_numbers
-from emkit.io.voxels import SectionImages
+from emkit.io.spool import SectionImages
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ An uncompressed TIFF is mapped where it lies. Anything else is decoded once, int
 grows with the volume and not with the number of blocks that cut it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,10 @@ SPOOL = "decoded"  # a folder within an unfinished output
 
 
 @dataclass(frozen=True)
-class Spool:
-    """The voxels of a stack (`emkit.io.arrays.Voxels`); `folder` holds the sections that had to be decoded."""
+class SectionImages:
+    """The sections of a folder (`emkit.io.arrays.Voxels`), each decoded when it is read."""
 
     stack: Stack
-    folder: Path
     voxel_size_nm: SizeNm | None = None
     origin_nm: SizeNm = (0.0, 0.0, 0.0)
     kind: VolumeKind | None = None
@@ -36,6 +35,17 @@ class Spool:
     @property
     def dtype(self) -> str:
         return self.stack.dtype
+
+    def read(self, block: Block) -> NDArray[Any]:
+        _, y, x = block.slices
+        return np.stack([read_section(self.stack, z)[y, x] for z in range(*block.z)])
+
+
+@dataclass(frozen=True)
+class Spool(SectionImages):
+    """The sections of a stack; `folder` holds those that had to be decoded."""
+
+    folder: Path = field(kw_only=True)
 
     def decode(self, z: int) -> list[Path]:
         """Make section `z` readable in blocks; the file that was needed for it. DataError if its pixels cannot be decoded or are

@@ -14,30 +14,9 @@ from emkit.errors import DataError, PathError
 from emkit.io.arrays import Voxels
 from emkit.io.formats import format_of, open_array
 from emkit.io.headers import DTYPES, read_header
-from emkit.io.sections import SUFFIXES, open_stack, read_image, read_section
-from emkit.model import Shape, SizeNm, Stack, VolumeKind
-
-
-@dataclass(frozen=True)
-class SectionImages:
-    """The sections of a folder, each decoded when it is read."""
-
-    stack: Stack
-    voxel_size_nm: SizeNm | None = None
-    origin_nm: SizeNm = (0.0, 0.0, 0.0)
-    kind: VolumeKind | None = None
-
-    @property
-    def shape(self) -> Shape:
-        return len(self.stack.files), *self.stack.shape
-
-    @property
-    def dtype(self) -> str:
-        return self.stack.dtype
-
-    def read(self, block: Block) -> NDArray[Any]:
-        _, y, x = block.slices
-        return np.stack([read_section(self.stack, z)[y, x] for z in range(*block.z)])
+from emkit.io.sections import SUFFIXES, open_stack, read_image
+from emkit.io.spool import SectionImages
+from emkit.model import Shape, SizeNm, VolumeKind
 
 
 @dataclass(frozen=True)

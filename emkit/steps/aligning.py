@@ -140,9 +140,9 @@ def align_sections(
     if canvas == "all":
         placed = around_all(placed, stack.shape)
 
-    sections = Spool(stack, out / SPOOL)
+    sections = Spool(stack, folder=out / SPOOL)
     yield from decode(sections)
-    seen = sections if prepared is stack else Spool(prepared, out / SPOOL)
+    seen = sections if prepared is stack else Spool(prepared, folder=out / SPOOL)
     bending = Bending(seen, tuple(linked), tuple(trusted), placed.shape, out, downscale, still)
     if model == "elastic":
         yield from bend_sections(bending, placed.affines)

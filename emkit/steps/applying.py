@@ -90,7 +90,7 @@ def apply_transforms(
         write_points(out / POINTS, table, *carried(alignment, report, table, towards))
     if stack is not None:
         affines = tuple(Affine(section.affine) for section in report.sections)
-        shown = Shown(Spool(stack, out / SPOOL), affines, alignment, report.spacing_px, labels=True)
+        shown = Shown(Spool(stack, folder=out / SPOOL), affines, alignment, report.spacing_px, labels=True)
         create_volume(out / LABELS, shape=shape, dtype=stack.dtype, voxel_size_nm=report.voxel_size_nm, kind="labels")
         yield from decode(shown.sections)
         yield from render_volume(shown, out, LABELS)

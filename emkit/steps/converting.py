@@ -99,7 +99,7 @@ def convert(
     if to not in WAYS[found]:
         raise ParameterError(f"to: found {to} for {source}, which holds {found}; needed: {' or '.join(WAYS[found])}.")
     stack = open_stack(source, allow_gaps=allow_gaps) if found == "sections" else None
-    voxels: Voxels = Spool(stack, out / SPOOL) if stack else open_array(source)
+    voxels: Voxels = Spool(stack, folder=out / SPOOL) if stack else open_array(source)
     kind: VolumeKind = "labels" if labels or voxels.kind == "labels" else "image"
     if (size_nm := voxel_size_nm or voxels.voxel_size_nm) is None:
         raise ParameterError(f"voxel_size_nm is missing: {source} holds {found}, which does not tell it. Give z, y, x in nm.")

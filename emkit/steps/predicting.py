@@ -15,8 +15,8 @@ from emkit.blocks import Block
 from emkit.errors import ParameterError
 from emkit.io.arrays import Voxels
 from emkit.io.omezarr import blocks_to_build, create_volume, levels_to_build, memory_to_write, shard_grid
-from emkit.io.spool import SPOOL, Spool, decode_section
-from emkit.io.voxels import SectionImages, open_voxels
+from emkit.io.spool import SPOOL, SectionImages, Spool, decode_section
+from emkit.io.voxels import open_voxels
 from emkit.membrane.model import Configuration, read_configuration
 from emkit.membrane.prediction import Prediction, channels_of
 from emkit.membrane.resampling import onto
@@ -108,7 +108,7 @@ def predict_membranes(
     told = read_configuration(model)
     voxels: Voxels = open_voxels(source)
     if isinstance(voxels, SectionImages):
-        voxels = Spool(voxels.stack, out / SPOOL)
+        voxels = Spool(voxels.stack, folder=out / SPOOL)
     if (size_nm := voxel_size_nm or voxels.voxel_size_nm) is None:
         raise ParameterError(f"voxel_size_nm is missing: {source} does not tell it. Give z, y, x in nm.")
     check_scale(size_nm, told.voxel_size_nm)

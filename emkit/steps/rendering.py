@@ -98,7 +98,7 @@ def render(
     yield _plan(stack, shape, size_nm, shrunk)
 
     affines = tuple(Affine(section.affine) for section in report.sections)
-    shown = Shown(Spool(stack, out / SPOOL), affines, alignment, report.spacing_px, labels, shrunk)
+    shown = Shown(Spool(stack, folder=out / SPOOL), affines, alignment, report.spacing_px, labels, shrunk)
     origin_nm = (0.0, height * (shrunk - 1) / 2, width * (shrunk - 1) / 2)
     kind: Literal["labels", "image"] = "labels" if labels else "image"
     create_volume(out, shape=shape, dtype=stack.dtype, voxel_size_nm=size_nm, origin_nm=origin_nm, kind=kind)
@@ -174,7 +174,7 @@ def loads(stack: Stack, shape: Shape, voxel_size_nm: SizeNm, shrunk: int = 1) ->
 def disk_bytes(stack: Stack, shape: Shape) -> int:
     """Of the volume, and of the sections that must be decoded."""
     itemsize = np.dtype(stack.dtype).itemsize
-    decoded = len(stack.files) * prod(stack.shape) if Spool(stack, Path()).needs_room() else 0
+    decoded = len(stack.files) * prod(stack.shape) if Spool(stack, folder=Path()).needs_room() else 0
     return int((prod(shape) * 1.4 + decoded) * itemsize)
 
 

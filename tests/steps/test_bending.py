@@ -62,7 +62,7 @@ def by_hand(asked: Generator[Any, Any, None]) -> list[str]:
 
 
 def test_windows_of_any_size_bring_bent_sections_back(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sections = Spool(open_stack(raw), tmp_path / "none")
+    sections = Spool(open_stack(raw), folder=tmp_path / "none")
     found = []
     for folder, core, window_px in (("whole", 64, 2048), ("parts", 4, 100)):
         monkeypatch.setattr(windows, "WINDOW_PX", window_px)
@@ -95,7 +95,7 @@ def test_the_step_writes_how_each_section_bends_and_shows_it_so(raw: Path, tmp_p
 
 
 def test_a_section_that_nothing_matches_bends_as_its_neighbours_do(raw: Path, tmp_path: Path) -> None:
-    sections = Spool(open_stack(raw), tmp_path / "none")
+    sections = Spool(open_stack(raw), folder=tmp_path / "none")
     by_hand(bend_sections(Bending(sections, (0, 2), ((0, 2),), (SIZE, SIZE), tmp_path), [Affine()] * COUNT))
     fields = [np.load(tmp_path / "fields" / f"{z}.npy") for z in range(COUNT)]
     np.testing.assert_allclose(fields[1], (fields[0] + fields[2]) / 2, atol=1e-6)
