@@ -13,6 +13,7 @@ from pathlib import Path
 from emkit.errors import EmkitError
 from emkit.params import Call
 from emkit.run.folder import RunFolder
+from emkit.run.lines import read_results
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,6 @@ NOTHING = Earlier()
 def earlier_of(call: Call, identity: str, runs: Path) -> Earlier:
     """What the run among ``runs`` knows that made the output to be replaced; ``identity`` is the first line of a journal."""
     from emkit.records import read_record
-    from emkit.run.stage import read_results
 
     if not call.out or not call.out.exists():
         return NOTHING

@@ -21,6 +21,7 @@ from emkit.provenance import Written, await_files
 from emkit.run.disk import NO_SPACE
 from emkit.run.earlier import NOTHING, Earlier
 from emkit.run.executor import TRIES, Executor, outcomes
+from emkit.run.lines import line_of, read_line
 from emkit.run.worker import Done, Failed
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SHOWN = 5
 HOPELESS = 20  # failed tasks, before the rest is not even tried
-RESULT, END = ', "result": ', "}\n"  # of a line: no name can hold the first, its quotes would be escaped
 
 
 @dataclass(frozen=True)
@@ -75,18 +75,6 @@ class Results(Mapping[str, T]):
         return len(self.tasks)
 
 
-def read_results(journal: Path) -> tuple[str, dict[str, dict[str, str]]]:
-    """The first line of a journal, and by stage and task the results in it as they stand there."""
-    found: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    with journal.open(errors="replace") as file:
-        identity = file.readline().rstrip("\n")
-        for line in file:
-            if (told := _read(line)) is None:
-                break
-            found[told["stage"]][told["task"]] = line.partition(RESULT)[2][: -len(END)]
-    return identity, found
-
-
 class Journal:
     """Finished tasks, a JSON line each, after a first line that says whose they are.
 
@@ -110,9 +98,9 @@ class Journal:
             return
         whole = len(identity) + 1  # lines are ASCII: a letter is a byte
         for line in file:
-            if (told := _read(line)) is None:
+            if (told := read_line(line)) is None:
                 break
-            self.found[told["stage"]][told["task"]] = line.partition(RESULT)[2][: -len(END)]
+            self.found[told.stage][told.task] = told.result
             whole += len(line)
         file.truncate(whole)
         file.seek(0, os.SEEK_END)
@@ -128,7 +116,7 @@ class Journal:
         for key, text in self.earlier.of(asked.name, asked.unaffected_by).items():
             if key in asked.tasks and key not in mine:
                 mine[key] = text
-                self.file.write(_line(asked.name, key, text))
+                self.file.write(line_of(asked.name, key, text))
         missing = {key: arguments for key, arguments in asked.tasks.items() if not _is_done(mine.get(key), built)}
         failed: list[Failed] = []
 
@@ -141,7 +129,7 @@ class Journal:
                         return
                 else:
                     text = mine[outcome.key] = json.dumps(adapter.dump_python(outcome.result, mode="json"))
-                    self.file.write(_line(asked.name, outcome.key, text))
+                    self.file.write(line_of(asked.name, outcome.key, text))
                     self.file.flush()
                 yield
 
@@ -158,7 +146,7 @@ class Journal:
     def lines(self) -> str:
         """What every task that was asked for returned: the same text whoever did them, and in which order."""
         tasks = ((asked.name, key) for asked in self.asked for key in asked.tasks)
-        return "".join(_line(name, key, self.found[name][key]) for name, key in tasks)
+        return "".join(line_of(name, key, self.found[name][key]) for name, key in tasks)
 
     def digests(self) -> dict[str, str]:
         """The files that tasks have finished, by their names in the output."""
@@ -174,19 +162,6 @@ def _is_done(result: str | None, built: Path | None) -> bool:
 def writes(asked: Stage[Any]) -> bool:
     """Whether the tasks of this stage write files of the output."""
     return get_type_hints(asked.work)["return"] is Written
-
-
-def _line(stage: str, task: str, result: str) -> str:
-    return f'{{"stage": {json.dumps(stage)}, "task": {json.dumps(task)}{RESULT}{result}{END}'
-
-
-def _read(line: str) -> dict[str, Any] | None:
-    """What a line tells; None if it is not whole."""
-    try:
-        told: dict[str, Any] | None = json.loads(line) if line.isascii() and line.endswith("}\n") else None
-    except ValueError:
-        return None
-    return told
 
 
 def _is_full(failed: Failed) -> bool:
