@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emkit.measure.membranes import THRESHOLDS, PixelCounts, line_scores
 from emkit.measure.partitions import mean_scores
@@ -10,6 +11,8 @@ from emkit.membrane.sampling import Field, Floats
 
 QUICK = (0.03, 0.08, 0.2, 0.4)  # thresholds of V-Rand while training goes on
 LEAST_SECTIONS = 5  # of which one can be left out
+LEAVE_OUT = 20
+SEEN, SEEN_PX = 8, 256  # strokes that are validated on, and the side of what is predicted around each
 
 
 def split(fields: Sequence[Field], dim: int, stride: tuple[int, int, int]) -> tuple[list[Field], Field]:
@@ -25,6 +28,40 @@ def split(fields: Sequence[Field], dim: int, stride: tuple[int, int, int]) -> tu
         return [*others, last.part(slice(0, cut))], last.part(slice(cut, depth))
     rows = max(stride[1], height // 8 // stride[1] * stride[1])
     return [*others, last.part(slice(None), slice(0, height - rows))], last.part(slice(None), slice(height - rows, height))
+
+
+def split_strokes(field: Field) -> tuple[list[Field], Field]:
+    """What to learn from, and windows around some strokes to validate on: a twentieth is left out, none where there are fewer.
+
+    What is painted without a gap is a stroke. Each window stands as a section of its own, (n, y, x).
+    """
+    from scipy import ndimage
+
+    within_sections = np.zeros((3, 3, 3), bool)
+    within_sections[1] = True
+    strokes, count = ndimage.label(field.known, within_sections)
+    boxes = ndimage.find_objects(strokes)
+    left = range(LEAVE_OUT - 1, count, LEAVE_OUT)
+    shown = list(left)[:SEEN] or list(range(count))[-SEEN:]
+    side = [min(SEEN_PX, size) for size in field.known.shape[1:]]
+    parts = [_around(field, strokes == n + 1, boxes[n], side) for n in shown]
+    windows = Field(
+        np.concatenate([part.image for part in parts]),
+        np.concatenate([part.maps for part in parts], 1),
+        np.concatenate([part.ids for part in parts]),
+        np.concatenate([part.known for part in parts]),
+    )
+    learned = field.known & ~np.isin(strokes, [n + 1 for n in left])
+    return [Field(field.image, field.maps, field.ids, learned)], windows
+
+
+def _around(field: Field, stroke: NDArray[np.bool_], box: tuple[slice, ...], side: Sequence[int]) -> Field:
+    """A window with the middle of a stroke in it, where nothing but that stroke is known."""
+    spans = zip(box[1:], side, field.known.shape[1:], strict=True)
+    y, x = (min(max((at.start + at.stop - n) // 2, 0), size - n) for at, n, size in spans)
+    z, rows, columns = slice(box[0].start, box[0].start + 1), slice(y, y + side[0]), slice(x, x + side[1])
+    at = (z, rows, columns)
+    return Field(field.image[at], field.maps[:, *at], field.ids[at], (field.known & stroke)[at])
 
 
 def scores(field: Field, found: Floats, dim: int, *, quick: bool) -> dict[str, float]:
