@@ -29,7 +29,7 @@ def few_files() -> Iterator[None]:
 
 @pytest.mark.hub
 @pytest.mark.asyncio
-@pytest.mark.parametrize("part_warm", [1.0, 0.2])
+@pytest.mark.parametrize("part_warm", [pytest.param(1.0, marks=pytest.mark.campaign), 0.2])
 async def test_all_at_once_are_all_served(tmp_path: Path, campaign: bool, part_warm: float, few_files: None) -> None:
     count, runs = (50, 5) if campaign else (10, 1)
     pool = round(count * part_warm)

@@ -35,7 +35,7 @@ def people(cluster: Cluster) -> Iterator[Accounts]:
         yield made
 
 
-@pytest.fixture(params=["emkit-local", "emkit-slurm"])
+@pytest.fixture(params=[pytest.param("emkit-local", marks=pytest.mark.campaign), "emkit-slurm"])
 def hub(request: pytest.FixtureRequest, cluster: Cluster, people: Accounts, tmp_path: Path) -> Iterator[PlainHub]:
     values = {"spawner": request.param, "conf": cluster.environment["SLURM_CONF"], "home": str(tmp_path / "jobs")}
     (tmp_path / "jobs").mkdir()
