@@ -80,7 +80,7 @@ def test_what_a_killed_start_left_is_taken_over_and_its_servers_stay(tmp_path: P
         process.wait()
         server = {name for name in jobs(data) if name.startswith("emkit-")}
         with up(data, port) as second:
-            last = time.monotonic() + 30
+            last = time.monotonic() + 120
             while not owner.call("GET", "/hub/api/users/owner").json()["servers"].get("", {}).get("ready"):
                 assert time.monotonic() < last
                 time.sleep(0.1)
