@@ -32,11 +32,12 @@ KEY_VARIABLE = "EMKIT_VIEW_KEY"
 @dataclass(frozen=True)
 class Grant:
     """The folder that may be read. With a voxel size (z, y, x) it is a folder of sections, shown as one volume; with a model, what
-    that predicts of it is shown."""
+    that predicts of it is shown, within a box (z0:z1,y0:y1,x0:x1) if there is one."""
 
     folder: Path
     voxel_size_nm: SizeNm | None = None
     model: Path | None = None
+    box: str | None = None
 
 
 def provide_key() -> bytes:
@@ -59,7 +60,7 @@ def inherited_key() -> bytes:
 def sign(grant: Grant, key: bytes) -> str:
     """The capability for a grant: letters, digits, `-`, `_` and one dot."""
     model = str(grant.model.resolve()) if grant.model else None
-    body = urlsafe_b64encode(json.dumps([str(grant.folder.resolve()), grant.voxel_size_nm, model]).encode()).rstrip(b"=")
+    body = urlsafe_b64encode(json.dumps([str(grant.folder.resolve()), grant.voxel_size_nm, model, grant.box]).encode()).rstrip(b"=")
     return f"{body.decode()}.{_signature(body, key)}"
 
 
@@ -74,10 +75,10 @@ def verify(capability: str, key: bytes) -> Grant | None:
     if not capability.isascii() or not hmac.compare_digest(signature, _signature(body.encode(), key)):
         return None
     try:
-        folder, voxel_size_nm, model = json.loads(urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        folder, voxel_size_nm, model, box = json.loads(urlsafe_b64decode(body + "=" * (-len(body) % 4)))
     except (NotBase64, ValueError):  # signed, but by another version of emkit
         return None
-    return Grant(Path(folder), tuple(voxel_size_nm) if voxel_size_nm else None, Path(model) if model else None)
+    return Grant(Path(folder), tuple(voxel_size_nm) if voxel_size_nm else None, Path(model) if model else None, box)
 
 
 def _signature(body: bytes, key: bytes) -> str:
