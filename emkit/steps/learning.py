@@ -68,6 +68,7 @@ def train_part(course: Course, data: Data, out: Path, part: int, parts: int) -> 
         pupil.trainer.save(_checkpoint(out, number))
         _checkpoint(out, number - KEPT).unlink(missing_ok=True)
         pupil.part = number + 1
+    _pupils[out] = pupil
     done = pupil.trainer.progress
     return Point(done.step, round(done.spent_s, 1), round(done.loss, 6), scores)
 
@@ -127,21 +128,21 @@ class Pupil:
         return told
 
 
-_pupils: dict[Path, Pupil] = {}  # by output
+_pupils: dict[Path, Pupil] = {}  # by output; who works with one takes it out: what fails halfway is tried from a checkpoint
 
 
 def _pupil(course: Course, data: Data, out: Path, part: int) -> Pupil:
     """The training as it stood before this part, or earlier where no checkpoint is left."""
-    if out in _pupils and _pupils[out].part == part:
-        return _pupils[out]
+    if (held := _pupils.pop(out, None)) and held.part == part:
+        return held
     from emkit.membrane.inference import use_threads
 
     use_threads(cores())  # a training is one task: its worker has all of them
     began_s = time.process_time()
-    pupil = _pupils[out] = _begun(course, data)
-    if held := [number for number in range(part) if _checkpoint(out, number).is_file()]:
-        pupil.trainer.load(_checkpoint(out, held[-1]))
-        pupil.part = held[-1] + 1
+    pupil = _begun(course, data)
+    if kept := [number for number in range(part) if _checkpoint(out, number).is_file()]:
+        pupil.trainer.load(_checkpoint(out, kept[-1]))
+        pupil.part = kept[-1] + 1
         pupil.trainer.progress.spent_s += time.process_time() - began_s
     else:
         pupil.trainer.progress.spent_s = time.process_time() + DRIVER_S

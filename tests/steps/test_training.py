@@ -1,11 +1,13 @@
 """Membranes learned from labels by the step, the same ones after a cut, and what is refused before work."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
+import torch
 from imagecodecs import png_encode
 from safetensors.numpy import load_file
 
@@ -16,6 +18,7 @@ from emkit.membrane.model import load_model, read_configuration
 from emkit.params import Call
 from emkit.progress import Cancelled, Tick, listening
 from emkit.run.drive import execute
+from emkit.run.place import Place
 from emkit.run.step import bind
 from tests.io.readers import write_volume
 
@@ -50,6 +53,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     told += ["--steps", LEARNS["steps"], "--batch", LEARNS["batch"], "--rate", LEARNS["rate"], "-o", place / "model"]
     assert main(["train-membranes", *map(str, told)]) == 0
     return place
+
+
+@pytest.fixture
+def one_process() -> Iterator[Place]:
+    """Tasks are done in this process, which then has as many threads for torch as before."""
+    threads = torch.get_num_threads()
+    yield Place.parse("serial")
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -98,6 +109,30 @@ def test_a_training_that_is_cut_off_goes_on_to_the_same_bytes(place: Path, tmp_p
     assert "train 1 of 2" not in ended and "write" in ended
     for name in ("weights.safetensors", "model.json"):
         assert (out / name).read_bytes() == (place / "model" / name).read_bytes()
+
+
+def test_a_part_that_fails_within_a_step_is_tried_again_from_its_beginning(
+    images: Path, labels: Path, tmp_path: Path, one_process: Place
+) -> None:
+    """In the same worker: batch statistics have moved by then, weights have not."""
+    execute(call(images, labels, tmp_path / "whole", steps=2), on=one_process)
+    seen = 0
+
+    def fail_once(module: Any, *_: Any) -> None:
+        nonlocal seen
+        if isinstance(module, torch.nn.BatchNorm2d) and module.training:
+            seen += 1
+            if seen == 20:  # of 14 in a step
+                raise OSError("a device that is gone for a moment")
+
+    hook = torch.nn.modules.module.register_module_forward_hook(fail_once)
+    try:
+        execute(call(images, labels, tmp_path / "again", steps=2), on=one_process)
+    finally:
+        hook.remove()
+    assert seen > 20
+    held, found = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "again"))
+    assert all((held[name] == found[name]).all() for name in held)
 
 
 def test_a_model_goes_on_to_learn_but_for_what_is_frozen(place: Path, tmp_path: Path) -> None:
