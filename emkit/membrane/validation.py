@@ -12,7 +12,7 @@ from emkit.membrane.sampling import Field, Floats
 QUICK = (0.03, 0.08, 0.2, 0.4)  # thresholds of V-Rand while training goes on
 LEAST_SECTIONS = 5  # of which one can be left out
 LEAVE_OUT = 20
-SEEN, SEEN_PX = 8, 256  # strokes that are validated on, and the side of what is predicted around each
+SEEN, SEEN_PX = 4, 256  # strokes of a class that are validated on, and the side of what is predicted around each
 
 
 def split(fields: Sequence[Field], dim: int, stride: tuple[int, int, int]) -> tuple[list[Field], Field]:
@@ -31,27 +31,34 @@ def split(fields: Sequence[Field], dim: int, stride: tuple[int, int, int]) -> tu
 
 
 def split_strokes(field: Field) -> tuple[list[Field], Field]:
-    """What to learn from, and windows around some strokes to validate on: a twentieth is left out, none where there are fewer.
+    """What to learn from, and windows around some strokes to validate on: a twentieth of each class is left out.
 
-    What is painted without a gap is a stroke. Each window stands as a section of its own, (n, y, x).
+    What is painted of one class without a gap is a stroke. With fewer than twenty strokes of a class nothing is left out, and the
+    windows are around the last of each class. Each window stands as a section of its own, (n, y, x).
     """
     from scipy import ndimage
 
     within_sections = np.zeros((3, 3, 3), bool)
     within_sections[1] = True
-    strokes, count = ndimage.label(field.known, within_sections)
-    boxes = ndimage.find_objects(strokes)
-    left = range(LEAVE_OUT - 1, count, LEAVE_OUT)
-    shown = list(left)[:SEEN] or list(range(count))[-SEEN:]
+    shown, left = [], []
+    for of_class in (field.known & (field.ids != 0), field.known & (field.ids == 0)):
+        strokes, count = ndimage.label(of_class, within_sections)
+        boxes = ndimage.find_objects(strokes)
+        chosen = range(LEAVE_OUT - 1, count, LEAVE_OUT)
+        left.append([(strokes == n + 1, boxes[n]) for n in chosen])
+        shown.append([(strokes == n + 1, boxes[n]) for n in range(count)[-SEEN:]])
+    used = left if all(left) else shown
     side = [min(SEEN_PX, size) for size in field.known.shape[1:]]
-    parts = [_around(field, strokes == n + 1, boxes[n], side) for n in shown]
+    parts = [_around(field, stroke, box, side) for one in used for stroke, box in one[:SEEN]]
     windows = Field(
         np.concatenate([part.image for part in parts]),
         np.concatenate([part.maps for part in parts], 1),
         np.concatenate([part.ids for part in parts]),
         np.concatenate([part.known for part in parts]),
     )
-    learned = field.known & ~np.isin(strokes, [n + 1 for n in left])
+    learned = field.known.copy()
+    for stroke, _ in [pair for one in left for pair in one] if all(left) else []:
+        learned &= ~stroke
     return [Field(field.image, field.maps, field.ids, learned)], windows
 
 
