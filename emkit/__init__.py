@@ -6,6 +6,7 @@ from typing import Any
 _HOME = {
     "EmkitError": "errors",
     "align_sections": "steps.aligning",
+    "apply_edits": "steps.correcting",
     "apply_transforms": "steps.applying",
     "build_reference": "steps.referencing",
     "convert": "steps.converting",
@@ -18,6 +19,7 @@ _HOME = {
     "import_alignment": "steps.importing",
     "import_model": "steps.exchanging_models",
     "lineage": "runs",
+    "make_mask": "steps.masking",
     "make_phantom": "steps.simulating",
     "make_phase_phantom": "steps.simulating_phases",
     "make_scan_phantom": "steps.simulating_scans",

@@ -8,6 +8,7 @@ import emkit
 NAMES = {
     "EmkitError",
     "align_sections",
+    "apply_edits",
     "apply_transforms",
     "build_reference",
     "convert",
@@ -20,6 +21,7 @@ NAMES = {
     "import_alignment",
     "import_model",
     "lineage",
+    "make_mask",
     "make_phantom",
     "make_phase_phantom",
     "make_scan_phantom",

@@ -13,7 +13,7 @@ from inspect import getdoc
 from typing import Any, NoReturn
 
 from emkit import __version__, steps
-from emkit.cli import following, notebooks, proving, recipes, running, scans, streaming, viewing
+from emkit.cli import correcting, following, notebooks, proving, recipes, running, scans, streaming, viewing
 from emkit.errors import EmkitError
 from emkit.params import Call, Parameter, Writes, parameters
 from emkit.progress import Cancelled
@@ -86,7 +86,7 @@ def build(named: list[str]) -> tuple[Parser, dict[str, argparse.ArgumentParser]]
         one = commands.add_parser(command, help=summary, description=summary)
         if named in ([command], ["*"]):
             _add_step(one, steps.find(name))
-    for module in (recipes, following, running, proving, viewing, scans, streaming, notebooks):
+    for module in (recipes, following, running, proving, viewing, correcting, scans, streaming, notebooks):
         module.add(commands)
     return parser, dict(commands.choices)
 

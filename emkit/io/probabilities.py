@@ -1,6 +1,7 @@
 """Volumes of probabilities as predict-membranes writes them: float32, 0 to 1, or uint8, 0 to 255. Axis order is (z, y, x)."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,33 @@ def tell_dim(path: Path, dim: int) -> None:
     document = json.loads((path / "zarr.json").read_text())
     document["attributes"]["emkit"] = {"dim": dim}
     (path / "zarr.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def check_mask(path: Path, full: Level) -> None:
+    """Refuse a mask of probabilities, and one that has no place in common with a volume of this finest level."""
+    mask = read_volume(path).levels[0]
+    if mask.dtype.startswith("float"):
+        raise ParameterError(
+            f"mask: {path} holds numbers of type {mask.dtype}; needed: integers, not 0 where something is to be left out. "
+            "Of a probability make one: emkit make-mask."
+        )
+    theirs, ours = _extent_nm(mask), _extent_nm(full)
+    if any(a[1] <= b[0] or b[1] <= a[0] for a, b in zip(theirs, ours, strict=True)):
+        raise ParameterError(
+            f"mask: {path} lies at {_told(theirs)}, and the probability at {_told(ours)}: they have no voxel in common. "
+            "Needed: a mask of the same place. Look at voxel size and origin of both: emkit convert --voxel-size-nm sets the size."
+        )
+
+
+def _told(extent: Sequence[tuple[float, float]]) -> str:
+    return ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in zip("zyx", extent, strict=True)) + " nm"
+
+
+def _extent_nm(level: Level) -> list[tuple[float, float]]:
+    return [
+        (origin - size / 2, origin + (n - 0.5) * size)
+        for origin, size, n in zip(level.origin_nm, level.voxel_size_nm, level.shape, strict=True)
+    ]
 
 
 def read_mask(path: Path, block: Block, voxel_size_nm: SizeNm, origin_nm: SizeNm) -> NDArray[np.bool_]:

@@ -45,6 +45,10 @@ class Overlaps:
         first = np.flatnonzero(np.concatenate([[True], (truth[1:] != truth[:-1]) | (segment[1:] != segment[:-1])]))
         return cls(truth[first], segment[first], np.add.reduceat(count, first))
 
+    def renamed(self, names: Numbers) -> "Overlaps":
+        """The table of the same voxels where each label, on both sides, goes by `names[label]`; several may get one name."""
+        return self._of(names[self.truth], names[self.segment], self.count)
+
     def __add__(self, other: "Overlaps") -> "Overlaps":
         pairs = ((getattr(self, name), getattr(other, name)) for name in ("truth", "segment", "count"))
         return self._of(*(np.concatenate(pair) for pair in pairs))

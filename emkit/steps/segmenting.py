@@ -26,8 +26,9 @@ from emkit.io.omezarr import (
     shard_grid,
     write_block,
 )
-from emkit.io.probabilities import open_probability, predicted_dim, read_mask, read_probability, tell_dim
+from emkit.io.probabilities import check_mask, open_probability, predicted_dim, read_mask, read_probability, tell_dim
 from emkit.measure.overlaps import Overlaps
+from emkit.membrane.edits import links_within
 from emkit.membrane.fragments import Dim, Geometry, find_seeds, grow_fragments, halos, membrane_distance, with_halo, within
 from emkit.membrane.instances import EdgeSums, label_seeds, link_sections, region_edges, solve_cells
 from emkit.membrane.reconciliation import face_pairs, first_voxels, number_components, offsets_of
@@ -41,7 +42,7 @@ from emkit.run.step import Body, step
 
 SEEDS, FRAGMENTS, GRAPH = "seeds", "fragments", "graph"  # within the output; the seeds go when all is done
 FIRST, PAIRS, EDGES, OVERLAPS = "first", "pairs", "edges", "overlaps"
-OFFSETS, NUMBERS, CELLS = "offsets.npy", "numbers.npy", "cells.npy"
+OFFSETS, NUMBERS, CELLS, LINKS = "offsets.npy", "numbers.npy", "cells.npy", "links.npy"
 SECTION_PX, BLOCK_PX, CHUNK_PX = 2048, 256, 64  # sides of blocks: of sections, in 3D; of chunks
 
 
@@ -108,6 +109,8 @@ def segment(
     side = block_px or (SECTION_PX if geometry.flat else BLOCK_PX)
     if side % CHUNK_PX or (side // CHUNK_PX).bit_count() != 1:
         raise ParameterError(f"block_px: found {side}; needed: {CHUNK_PX} times a power of two, such as 128 or 256.")
+    if mask:
+        check_mask(mask, full)
     thin = 1 if geometry.flat else None
     place = full.shape, full.voxel_size_nm, full.origin_nm
     job = Job(probability, out, geometry, *place, (thin or side, side, side), mask)
@@ -146,9 +149,11 @@ def segment(
         by_section: dict[int, list[Overlaps]] = {}
         for _, block, number in ends.values():
             by_section.setdefault(block.z[0], []).append(Overlaps(*np.load(out / GRAPH / OVERLAPS / f"{number}.npy")))
-        linked = link_sections([Overlaps.sum(parts) for parts in by_section.values()], int(cells.max(initial=0)))
+        tables = [Overlaps.sum(parts) for parts in by_section.values()]
+        linked = link_sections([table.renamed(cells) for table in tables], int(cells.max(initial=0)))
         cells = linked[cells]
         np.save(out / GRAPH / CELLS, cells.astype(np.uint32))
+        np.save(out / GRAPH / LINKS, links_within(tables, cells))
 
     made = files_of((yield from stage("cells", write_cells, {str(b): (out, b) for b in shard_grid(out)}, "blocks")))
     for level in levels_to_build(out):
@@ -207,16 +212,12 @@ def write_edges(job: Job, block: Block, number: int) -> Written:
 
 
 def write_overlaps(job: Job, block: Block, number: int) -> Written:
-    """One task: how cells of a section overlap with those of the next, in a block."""
-    here, there = _in_sections(job, block), _in_sections(job, Block((block.z[1], block.z[1] + 1), block.y, block.x))
+    """One task: how fragments of a section overlap with those of the next, in a block."""
+    next_one = Block((block.z[1], block.z[1] + 1), block.y, block.x)
+    here, there = (read_region(job.out / FRAGMENTS, 0, place) for place in (block, next_one))
     table = Overlaps.of(there, here)
     np.save(file := job.out / GRAPH / OVERLAPS / f"{number}.npy", np.stack([table.truth, table.segment, table.count]))
     return written(job.out, file)
-
-
-def _in_sections(job: Job, block: Block) -> NDArray[np.uint32]:
-    cells: NDArray[np.uint32] = np.load(job.out / GRAPH / CELLS, mmap_mode="r")[read_region(job.out / FRAGMENTS, 0, block)]
-    return cells
 
 
 def write_cells(out: Path, block: Block) -> Written:

@@ -9,12 +9,15 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 import tifffile
+import zarr
+from scipy import ndimage
 
-from emkit import open_volume, plan, score, segment
+from emkit import make_mask, open_volume, plan, score, segment
 from emkit.errors import DataError, ParameterError
-from emkit.io.omezarr import read_volume
+from emkit.io.omezarr import create_volume, read_volume, shard_grid, write_block
 from emkit.measure.overlaps import Overlaps
 from emkit.measure.partitions import segmentation_scores
+from emkit.membrane.masking import find_mask
 from tests.io.readers import write_volume
 from tests.membrane.test_instances import cells
 
@@ -67,6 +70,52 @@ def test_a_mask_is_left_out_though_it_is_coarser(probability: Path, tmp_path: Pa
     segment(probability, out=tmp_path / "s.ome.zarr", dim=2, mask=tmp_path / "m.ome.zarr")
     labels = labels_of(tmp_path / "s.ome.zarr")
     assert (labels[:, 42:78, 62:118] == 0).all() and (labels[:, :38] > 0).all()
+
+
+def test_masks_that_are_refused(probability: Path, tmp_path: Path) -> None:
+    write_volume(tmp_path / "f.ome.zarr", np.ones((2, 75, 100), np.float32), (45.0, 9.2, 9.2))
+    with pytest.raises(ParameterError, match="holds numbers of type float32; needed: integers.*emkit make-mask"):
+        plan(segment, probability, out=tmp_path / "s.ome.zarr", dim=2, mask=tmp_path / "f.ome.zarr")
+    create_volume(tmp_path / "o.ome.zarr", shape=(2, 9, 9), dtype="uint8", voxel_size_nm=NM, origin_nm=(0, 0, 1e6))
+    with pytest.raises(ParameterError, match="x 999998 to 1.00004e.06 nm, .*they have no voxel in common"):
+        plan(segment, probability, out=tmp_path / "s.ome.zarr", dim=2, mask=tmp_path / "o.ome.zarr")
+
+
+def test_no_edge_of_the_graph_crosses_a_mask(tmp_path: Path) -> None:
+    """A wall of masked voxels, where the probability sees none, parts a volume into cells of either side. (The corner of mask and
+    volume is one place: the centre of a voxel lies half of its size further.)"""
+    write_volume(tmp_path / "p.ome.zarr", np.zeros((70, 70, 140), np.float32), (10.0, 10.0, 10.0))
+    wall = np.zeros((35, 35, 70), np.uint8)
+    wall[:, :, 34:36] = 7
+    nm = 20.0, 20.0, 20.0
+    create_volume(tmp_path / "m.ome.zarr", shape=(35, 35, 70), dtype="uint8", voxel_size_nm=nm, origin_nm=(5.0, 5.0, 5.0), levels=1)
+    for block in shard_grid(tmp_path / "m.ome.zarr"):
+        write_block(tmp_path / "m.ome.zarr", block, wall[block.slices].copy())
+    segment(tmp_path / "p.ome.zarr", out=tmp_path / "s.ome.zarr", dim=3, mask=tmp_path / "m.ome.zarr")
+    labels = labels_of(tmp_path / "s.ome.zarr")
+    assert (labels[:, :, 68:72] == 0).all() and (labels[:, :, :68] > 0).all() and (labels[:, :, 72:] > 0).all()
+    assert not set(labels[:, :, :68].ravel()) & set(labels[:, :, 72:].ravel())
+    fragments = np.asarray(zarr.open_array(tmp_path / "s.ome.zarr" / "fragments" / "0", mode="r"))
+    left = np.unique(fragments[:, :, :68])
+    edges = np.load(tmp_path / "s.ome.zarr" / "graph" / "edges.npy")[:, :2]
+    assert len(edges) == 0 or (np.isin(edges, left).sum(1) != 1).all()
+
+
+def test_a_mask_is_made_of_a_probability(tmp_path: Path) -> None:
+    """A planted vessel of half a million voxels, seen through blur and noise, for any blocks; specks stay."""
+    z, y, x = np.ogrid[:40, :90, :300]
+    vessel = ((y - 45) ** 2 + (z - 20) ** 2 < 15**2) & (x >= 0)
+    noise = np.random.default_rng(0).normal(0, 0.08, vessel.shape)
+    seen = np.clip(ndimage.gaussian_filter(vessel.astype(np.float32), 2) + noise, 0, 1).astype(np.float32)
+    seen[3, 5, 7] = 1
+    write_volume(tmp_path / "p.ome.zarr", seen, (45.0, 36.8, 36.8))
+    report = make_mask(tmp_path / "p.ome.zarr", out=tmp_path / "m.ome.zarr")
+    mask = labels_of(tmp_path / "m.ome.zarr") > 0
+    assert report.masked == mask.sum() and not mask[3, 5, 7]
+    assert (mask & vessel).sum() / (mask | vessel).sum() > 0.95
+    np.testing.assert_array_equal(mask, find_mask(seen))  # two blocks along x
+    write_volume(tmp_path / "none.ome.zarr", np.zeros((2, 9, 9), np.float32), NM)
+    assert make_mask(tmp_path / "none.ome.zarr", out=tmp_path / "n.ome.zarr").masked == 0
 
 
 def test_scores_are_those_of_the_judge(probability: Path, tmp_path: Path) -> None:
