@@ -37,14 +37,14 @@ def main() -> None:
     given = parser.parse_args()
     count = given.labels
     pairs = np.random.default_rng(given.seed).integers(0, count, (2 * count, 2)).astype(np.uint64)
-    signed, first = pairs.astype(np.int64), np.arange(count)
+    signed, first, labels = pairs.astype(np.int64), np.arange(count), pairs + np.uint64(1)
 
     def peer() -> None:
         connected_components(coo_matrix((np.ones(len(signed), bool), (signed[:, 0], signed[:, 1])), (count, count)), directed=False)
 
     ways: dict[str, Callable[[], Any]] = {
         "union-find": lambda: unite(count, pairs),
-        "numbers of all": lambda: number_components(first, pairs + np.uint64(1)),
+        "numbers of all": lambda: number_components(first, labels),
         "scipy": peer,
     }
     found: dict[str, list[float]] = {name: [] for name in ways}

@@ -12,6 +12,7 @@ FLAGS = ("-O3", "-shared", "-fPIC", "-std=gnu11")
 KERNELS = {  # what stands in for each, where it cannot be built
     "emkit/count/events": "emkit counts electrons with numba",
     "emkit/align/resample": "emkit renders sections with scipy, some ten times slower",
+    "emkit/membrane/unite": "emkit joins the labels of blocks with bioimage_cpp, some two times slower",
 }
 
 

@@ -44,12 +44,11 @@ def number_components(first: Numbers, pairs: Edges) -> Numbers:
 
     `first`: the first voxel of each label from 1 on. `pairs`: which labels are one.
     """
-    count = len(first)
-    roots = unite(count, pairs - np.uint64(1)) if len(pairs) else np.arange(count)
-    begins = np.full(count, np.iinfo(np.int64).max)
-    order = np.argsort(first)[::-1] if (np.diff(first) < 0).any() else slice(None, None, -1)
-    begins[roots[order]] = first[order]  # the last assignment stays: the first voxel of all
-    (kept,) = np.nonzero(roots == np.arange(count))
-    number = np.zeros(count, np.int64)
-    number[kept[np.argsort(begins[kept])]] = np.arange(1, len(kept) + 1)
-    return np.concatenate([[0], number[roots]])
+    if in_order := not (np.diff(first) < 0).any():
+        roots = unite(len(first) + 1, pairs)  # no label, 0, is connected with nothing
+    else:
+        rank = np.zeros(len(first) + 1, np.uint64)
+        rank[1 + np.argsort(first, kind="stable")] = np.arange(1, len(rank))
+        roots = unite(len(rank), rank[pairs])
+    found = np.cumsum(roots == np.arange(len(roots)))[roots] - 1  # a root is the first of its component
+    return found if in_order else found[rank]

@@ -1,14 +1,21 @@
 """The door to the libraries that label, flood and cut: cc3d, edt, bioimage_cpp. Arrays are (z, y, x) or (y, x).
 
 Nothing else of emkit calls them, and tests hold each function against scipy or scikit-image. bioimage_cpp still changes its names.
+Union-find has a kernel of its own: what takes bioimage_cpp's the time is to wait for memory.
 """
 
+import ctypes
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emkit.native import load_library
+
+LIBRARY = Path(__file__).with_name("unite.so")
 Labels = NDArray[np.uint32]
 Edges = NDArray[np.uint64]  # (n, 2), the smaller label first
 Bools = NDArray[np.bool_]
@@ -63,7 +70,18 @@ def cut(count: int, edges: Edges, weights: NDArray[np.float64]) -> NDArray[np.in
 
 
 def unite(count: int, pairs: Edges) -> NDArray[np.int64]:
-    """Union-find: of each of the nodes 0 to count - 1 the smallest node that pairs connect it with."""
+    """Union-find: of each of the nodes 0 to count - 1 the smallest node that pairs connect it with. IndexError for other nodes."""
+    if (largest := pairs.max(initial=0)) >= count > 0:
+        raise IndexError(f"pairs name nodes up to {largest}; there are {count}, from 0 on.")
+    if not LIBRARY.is_file() or count > np.iinfo(np.uint32).max:
+        return _united_slowly(count, pairs)
+    parents, pairs = np.arange(count, dtype=np.uint32), np.ascontiguousarray(pairs, np.uint64)
+    _library().unite(parents.ctypes.data, count, pairs.ctypes.data, len(pairs))
+    return parents.astype(np.int64)
+
+
+def _united_slowly(count: int, pairs: Edges) -> NDArray[np.int64]:
+    """The same by bioimage_cpp, where the kernel was not built."""
     from bioimage_cpp.utils import UnionFind
 
     found = UnionFind(count)
@@ -73,3 +91,11 @@ def unite(count: int, pairs: Edges) -> NDArray[np.int64]:
     smallest[roots[::-1]] = np.arange(count)[::-1]  # of several assignments the last one stays: the smallest node
     united: NDArray[np.int64] = smallest[roots]
     return united
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    library = load_library(LIBRARY)
+    place, size = ctypes.c_void_p, ctypes.c_size_t
+    library.unite.argtypes, library.unite.restype = [place, size, place, size], None
+    return library

@@ -1,6 +1,7 @@
 """Planted cells are found, blocks give what the whole gives, and libraries do as their oracles."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from skimage.segmentation import watershed
 from emkit.blocks import Block
 from emkit.measure.overlaps import Overlaps
 from emkit.measure.partitions import segmentation_scores
+from emkit.membrane import regions
 from emkit.membrane.fragments import HALO_PX, Geometry, find_seeds, membrane_distance, with_halo, within
 from emkit.membrane.instances import EdgeSums, find_cells, find_fragments, label_seeds, region_edges, solve_cells
 from emkit.membrane.reconciliation import face_pairs, first_voxels, number_components, offsets_of
@@ -90,13 +92,18 @@ def test_a_cut_keeps_what_attracts() -> None:
     assert labels[0] == labels[1] != labels[2] == labels[3]
 
 
-def test_union_find_is_that_of_scipy_and_names_the_smallest() -> None:
+@pytest.mark.parametrize("built", [True, False])
+def test_union_find_is_that_of_scipy_and_names_the_smallest(built: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not built:
+        monkeypatch.setattr(regions, "LIBRARY", tmp_path / "none.so")
     pairs = np.random.default_rng(0).integers(0, 200, (120, 2)).astype(np.uint64)
     graph = coo_matrix((np.ones(120), tuple(pairs.astype(int).T)), shape=(200, 200))
     wanted = connected_components(graph, directed=False)[1]
     roots = unite(200, pairs)
     assert same_partition(roots, wanted)
     assert all(root == np.flatnonzero(wanted == wanted[root])[0] for root in roots)
+    with pytest.raises(IndexError):
+        unite(200, np.array([[0, 200]], np.uint64))
 
 
 # ---------------------------------------------------------------------------------------- cells
