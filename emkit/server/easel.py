@@ -74,7 +74,7 @@ class Easel:
         middle = self._gray(
             Window(full.shape[0] // 2, 0, 0, min(height, SAMPLED_PX), min(width, SAMPLED_PX), len(self._levels) - 1)
         )
-        self._black, self._white = (float(value) for value in np.nanpercentile(middle, (0.5, 99.5)))
+        self._black, self._white = (float(value) for value in np.nanpercentile(middle.astype(np.float32), (0.5, 99.5)))
 
     @property
     def level_shapes(self) -> list[Shape]:
