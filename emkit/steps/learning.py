@@ -159,10 +159,11 @@ def _begun(course: Course, data: Data) -> Pupil:
     from emkit.membrane.model import build_network, load_model
     from emkit.membrane.sampling import Sampler, Sampling, check_patch
     from emkit.membrane.trainer import Pace, Trainer, freeze
-    from emkit.membrane.validation import split
+    from emkit.membrane.validation import split, split_strokes
 
     check_device(course.device)
-    image, labels = _read(data)
+    sparse = course.label_kind == "strokes"
+    image, labels = _read(data, painted=sparse and course.dim == 2)
     truth = understand(labels, course.label_kind, course.dim, course.thickness_px, extracellular=course.extracellular)
     check_learnable(truth, f"labels: {data.labels}")
     mean, std = float(image.mean()), float(image.std())
@@ -171,26 +172,31 @@ def _begun(course: Course, data: Data) -> Pupil:
     freeze(network, course.freeze)
     stride: Any = network.stride
     check_patch(course.patch, stride)
-    fields, left_out = split([course.field(image, truth, mean, std)], course.dim, stride)
-    saturated = course.label_kind != "strokes"
-    sampling = Sampling(course.dim, course.patch, course.targets, course.isotropic, saturated, course.empty)
+    field = course.field(image, truth, mean, std)
+    fields, left_out = split_strokes(field) if sparse and course.dim == 2 else split([field], course.dim, stride)
+    sampling = Sampling(course.dim, course.patch, course.targets, course.isotropic, not sparse, course.empty)
     pace = Pace(course.steps, course.cpu_seconds, course.batch, course.rate, course.seed)
     return Pupil(Trainer(network, course.objectives, Sampler(fields, sampling), pace, course.device), left_out, configuration)
 
 
-def _read(data: Data) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The labelled sections and their labels. DataError where they cannot be images, or hold what is not finite."""
+def _read(data: Data, *, painted: bool = False) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The labelled sections and their labels; of strokes those sections that are `painted`, if any is.
+
+    DataError where they cannot be images, or hold what is not finite.
+    """
     images, labels = open_voxels(data.images), open_voxels(data.labels)
     depth, height, width = labels.shape
-    image = np.concatenate([images.read(data.pairing.window(k, (height, width))) for k in range(depth)])
+    parts = [Block((k, k + 1), (0, height), (0, width)) for k in range(depth)]
+    used = [k for k in range(depth) if not painted or labels.read(parts[k]).any()] or [0]
+    image = np.concatenate([images.read(data.pairing.window(k, (height, width))) for k in used])
     if image.dtype.kind == "f" and not np.isfinite(image).all():
         z, y, x = np.argwhere(~np.isfinite(image))[0]
         raise DataError(
-            f"images: {data.images} holds {image[z, y, x]} at (z={data.pairing.sections[z]}, y={y}, x={x}); needed: a finite value "
-            "in each voxel. Replace it, or leave the section out."
+            f"images: {data.images} holds {image[z, y, x]} at (z={data.pairing.sections[used[z]]}, y={y}, x={x}); needed: a finite "
+            "value in each voxel. Replace it, or leave the section out."
         )
     if image.min() == image.max():
         raise DataError(
             f"images: every voxel of {data.images} is {image.flat[0]}; needed: gray values. Give the images themselves."
         )
-    return image, labels.read(Block((0, depth), (0, height), (0, width)))
+    return image, np.concatenate([labels.read(parts[k]) for k in used])
