@@ -13,25 +13,29 @@ WIDTH, HEIGHT = 300, 210  # px of the field between the axes
 LEFT, TOP, BETWEEN, BOTTOM = 72, 40, 84, 62
 LEGEND_LINE = 20
 TICKS = 5
+MARKED = "#c62828"
 
 
 @dataclass(frozen=True)
 class Line:
-    """Points (x, y) in ascending order of x; a name for the legend, empty where there is but one line."""
+    """Points (x, y) in ascending order of x; a name for the legend, empty where there is but one line. `marked` are the places
+    in the list of points that stand out."""
 
     name: str
     points: Sequence[tuple[float, float]]
+    marked: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A chart. `marks`: words for x = 0, 1, … where x is no number."""
+    """A chart. `marks`: words for x = 0, 1, … where x is no number. `limit`: a y at which a dashed line is drawn."""
 
     title: str
     x_label: str
     y_label: str
     lines: list[Line]
     marks: tuple[str, ...] = field(default=())
+    limit: float | None = None
 
 
 def draw(panels: Sequence[Panel]) -> str:
@@ -58,7 +62,7 @@ def _panel(panel: Panel, names: Sequence[str]) -> Iterator[str]:
     x_ticks = [float(n) for n in range(len(panel.marks))] or ticks(
         [x for x, _ in points], whole=all(x.is_integer() for x, _ in points)
     )
-    y_ticks = ticks([0.0, *(y for _, y in points)])
+    y_ticks = ticks([0.0, panel.limit or 0.0, *(y for _, y in points)])
     low, high = (-0.5, len(panel.marks) - 0.5) if panel.marks else (x_ticks[0], x_ticks[-1])
 
     def at(x: float, y: float) -> tuple[float, float]:
@@ -76,15 +80,19 @@ def _panel(panel: Panel, names: Sequence[str]) -> Iterator[str]:
     yield f'<path d="M0 {HEIGHT}H{WIDTH}" stroke="#666"/>'
     yield f'<text x="{WIDTH / 2}" y="{HEIGHT + 38}" text-anchor="middle">{escape(panel.x_label)}</text>'
     yield f'<text transform="translate(-54 {HEIGHT / 2}) rotate(-90)" text-anchor="middle">{escape(panel.y_label)}</text>'
+    if panel.limit is not None:
+        _, y = at(low, panel.limit)
+        yield f'<path d="M0 {y}H{WIDTH}" stroke="{MARKED}" stroke-dasharray="5 4"/>'
     for line in panel.lines:
         colour, placed = _colour(line.name, names), [at(x, y) for x, y in line.points]
         if len(placed) > 1 and not panel.marks:
             path = " ".join(f"{x},{y}" for x, y in placed)
             yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
-        for (x, y), (told_x, told_y) in zip(placed, line.points, strict=True):
+        for k, ((x, y), (told_x, told_y)) in enumerate(zip(placed, line.points, strict=True)):
             word = panel.marks[int(told_x)] if panel.marks else f"{told_x:.6g}"
             said = f"{panel.x_label} {word}: {told_y:.6g}" + (f" ({line.name})" if line.name else "")
-            yield f'<circle cx="{x}" cy="{y}" r="4" fill="{colour}"><title>{escape(said)}</title></circle>'
+            filled, radius = (MARKED, 5) if k in line.marked else (colour, 4)
+            yield f'<circle cx="{x}" cy="{y}" r="{radius}" fill="{filled}"><title>{escape(said)}</title></circle>'
 
 
 def _colour(name: str, names: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from emkit.align.alignment import align_pair, align_stack
 from emkit.align.correlation import match_signal
 from emkit.align.defects import DEFECTS, measure_quality
 from emkit.align.drift import Drift, measure_drift
+from emkit.align.landmarks import Landmark
 from emkit.align.montage import Montage, solve_montage
 from emkit.align.pairs import Match, match_pair, patch_window
 from emkit.align.placement import Placement, bridges, place_sections, section_depths
@@ -23,6 +24,7 @@ __all__ = [
     "DEFECTS",
     "AlignmentReport",
     "Drift",
+    "Landmark",
     "Match",
     "Montage",
     "PairQuality",

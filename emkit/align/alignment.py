@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emkit.align.agreement import Agreement
+from emkit.align.landmarks import Landmark, pin
 from emkit.align.pairs import Match, match_pair
 from emkit.align.placement import Placement, bridges, place_sections, rejoined
 from emkit.align.quality import CALIBRATION, DISAGREEMENT, PairQuality, calibrated_threshold, judge_match, links
@@ -115,19 +116,21 @@ def align_stack(
     exclude: Collection[int] = (),
     max_shift_px: float = np.inf,
     level_trend: bool = False,
+    landmarks: Sequence[Landmark] = (),
 ) -> tuple[CoordinateMap, ...]:
     """One map per section, from px of a common space, as large as the sections, to px of the section.
 
     Neighbours are matched, flagged pairs are bridged, and all sections are then refined at once, by neighbours and pairs with one
     section between. A section that is excluded, or that nothing matches, lies where its neighbours say; the latter is a
-    UserWarning that names it. ``level_trend`` takes out what scale, skew and turn gain along the stack. DataError where no two
-    match.
+    UserWarning that names it. ``level_trend`` takes out what scale, skew and turn gain along the stack. ``landmarks`` choose the
+    space, by one map that all sections share. DataError where no two match.
     """
     if model not in ("affine", "elastic"):
         raise ParameterError(f"model: found {model!r}; needed: 'affine' or 'elastic'.")
     images = padded(list(sections))
-    if wrong := [z for z in exclude if not 0 <= z < len(images)]:
-        raise ParameterError(f"exclude: found section {wrong[0]}; needed: some of sections 0 to {len(images) - 1}.")
+    for name, asked in (("exclude", exclude), ("landmarks", [one.section for one in landmarks])):
+        if wrong := [z for z in asked if not 0 <= z < len(images)]:
+            raise ParameterError(f"{name}: found section {wrong[0]}; needed: some of sections 0 to {len(images) - 1}.")
     used = [z for z in range(len(images)) if z not in exclude]
     if len(used) < 2:
         return (Affine(),) * len(images)
@@ -152,6 +155,8 @@ def align_stack(
     affines = rejoined(refine_affines(placed.affines, trusted, says, shape), linked)
     if level_trend:
         affines = without_trend(affines, shape)
+    if landmarks:
+        affines, _ = pin(affines, landmarks)
     if model == "affine":
         return affines
     return bent_between(refine_elastics(affines, trusted, says, shape), linked)

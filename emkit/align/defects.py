@@ -8,8 +8,9 @@ lie between what good sections give and what that defect gives: ``python -m benc
 
 A weak pair is charged to one section. A damaged picture explains it; so does a section that repeats the one before it, where the
 tissue of two should be. Else a section that is weak to all its neighbours is foreign: `out_of_order` if it matches elsewhere in the
-stack, `displaced` if nowhere. Else, if the section after the next fits well, two were exchanged: `out_of_order`, both. What remains
-is a `gap`, charged to the first section after it.
+stack, `displaced` if nowhere; one whose other match is no more than poor may still be out of order, if it matches far better
+elsewhere. Else, if both of two neighbours fit well with the section beyond the other, they were exchanged: `out_of_order`, both.
+What remains is a `gap`, charged to the first section after it.
 """
 
 from __future__ import annotations
@@ -41,12 +42,14 @@ LIMITS = {  # statistic: the value at which it is evidence of 1
     "dark_line": 0.82,
     "bright_line": 0.78,
     "same": 0.4,
-    "loss": 0.55,
+    "loss": 0.5,
 }
 NOISE_SNR = 3.7  # of patches that share nothing
 USUAL_SNR = 5.5  # neighbours hardly stay below: a stack whose median does is judged by this
 PLACE_SNR = 7.0  # of whole sections: above it two show the same place
 ELSEWHERE_SNR = 10.0  # of whole sections: true neighbours reach 15, with two missing between 9, strangers 6
+POOR = 0.7  # of the limit of `loss`: a match that may be that of a section that is not at its place
+BETTER = 1.5  # times the whole SNR of the match with a neighbour: a section that is poor there belongs elsewhere
 STRANGE = 0.5  # share of weak pairs above which a stack is none, and nobody's place in it is searched
 
 
@@ -125,6 +128,7 @@ class Verdict:
         explained = damaged[:-1] | damaged[1:] | (self.repeat[:-1] >= 1)
         self.weak = self.loss >= LIMITS["loss"]
         self.open = {int(i) for i in np.flatnonzero(self.weak & ~explained)}  # weak pairs that nothing in the pictures explains
+        self.poor = self.loss >= POOR * LIMITS["loss"]
         self.counted = np.where(explained, 0, self.loss)
 
     def lost(self, pair: Resemblance) -> float:
@@ -146,9 +150,15 @@ class Verdict:
         settled = {i for z in sure for i in own[z]}
         return [z for z in found if z in sure or not own[z] & self.open <= settled]
 
+    def doubtful(self) -> list[int]:
+        """Sections at a weak pair, not foreign, whose other match is poor."""
+        pairs = [(z, {i for i in (z - 1, z) if 0 <= i < len(self.near)}) for z in range(self.count)]
+        found = [z for z, own in pairs if own & self.open and self.poor[sorted(own)].all()]
+        return sorted({*found}.difference(self.foreign()))
+
     def searched(self) -> list[int]:
-        """The foreign ones of a stack; in what is none nobody has another place."""
-        return self.foreign() if self.is_stack() else []
+        """The foreign and doubtful ones of a stack; in what is none nobody has another place."""
+        return sorted((*self.foreign(), *self.doubtful())) if self.is_stack() else []
 
     def is_stack(self) -> bool:
         """Whether enough neighbours match that a section may have another place."""
@@ -164,10 +174,16 @@ class Verdict:
                 charged[z] = ("out_of_order", pair)
             elif snr < ELSEWHERE_SNR and self.near[pair].whole_snr < PLACE_SNR:
                 charged[z] = ("displaced", pair)
+        for z in self.doubtful():
+            own = [i for i in (z - 1, z) if 0 <= i < len(self.near)]
+            other, snr = places.get(z, (-1, 0.0))
+            if snr > BETTER * max(self.near[i].whole_snr for i in own) and abs(other - z) > 2:
+                charged[z] = ("out_of_order", max((i for i in own if i in self.open), key=lambda i: self.loss[i]))
         close = {i for i, pair in skips.items() if self.lost(pair) < LIMITS["loss"]}
+        ends = {-1, *np.flatnonzero(self.poor).tolist(), len(self.near)}  # pairs at which an exchange may begin or end
         for i in sorted(self.open):
-            after = i in close and i + 1 < len(self.near) and not self.weak[i + 1]
-            before = i - 1 in close and not self.weak[i - 1]
+            after = i in close and i + 1 < len(self.near) and not self.weak[i + 1] and i + 2 in ends
+            before = i - 1 in close and not self.weak[i - 1] and i - 2 in ends
             if {i, i + 1} & charged.keys():
                 continue
             for z in (i + 1, i + 2) if after else (i - 1, i) if before else ():

@@ -26,7 +26,7 @@ STYLE = """
 body { font: 14px/1.45 system-ui, sans-serif; color: #212121; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-top: 1.8rem; }
 h3 { margin: 0 0 .2rem; font-size: 1rem; }
-p { margin: .2rem 0 .5rem; } svg { max-width: 100%; height: auto; }
+p { margin: .2rem 0 .5rem; } svg { max-width: 100%; height: auto; display: block; margin-bottom: -1rem; }
 .section { border: 1px solid #ccc; border-radius: 6px; padding: .8rem 1rem; margin: .8rem 0; break-inside: avoid; }
 .pictures { display: flex; gap: .6rem; } .pictures figure { margin: 0; flex: 1; }
 .pictures img { width: 100%; display: block; background: black; }
@@ -76,11 +76,14 @@ def reimage_list(report: AlignmentReport) -> str:
 
 
 def _chart(report: AlignmentReport) -> str:
-    score = Line("", [(float(one.z), round(one.score, 3)) for one in report.verdicts])
-    snr = Line("", [(float(pair.moving), round(pair.snr, 3)) for pair in report.pairs if pair.moving - pair.fixed == 1])
+    near = [pair for pair in report.pairs if pair.moving - pair.fixed == 1]
+    bad = frozenset(k for k, one in enumerate(report.verdicts) if one.defect)
+    score = Line("", [(float(one.z), round(one.score, 3)) for one in report.verdicts], marked=bad)
+    flagged = frozenset(k for k, pair in enumerate(near) if pair.flagged)
+    snr = Line("", [(float(pair.moving), round(pair.snr, 3)) for pair in near], marked=flagged)
     panels = [
-        Panel("How bad each section is", "section", "score, 1 is the border", [score]),
-        Panel("How well each follows the one before", "section", "SNR", [snr]),
+        Panel("How bad each section is", "section", "score", [score], limit=1.0),
+        Panel("How well each follows the one before", "section", "SNR", [snr], limit=report.snr_threshold),
     ]
     return draw([panel for panel in panels if panel.lines[0].points]) if score.points or snr.points else ""
 
@@ -95,7 +98,7 @@ def _section(report: AlignmentReport, one: SectionVerdict, marked: frozenset[str
         for k in near
     )
     numbers = one.statistics
-    said = [f"{each.title} {numbers[each.name]:.{each.digits}f}" for each in STATISTICS if each.name in marked]
+    said = [f"{each.title} {each.written(numbers[each.name])}" for each in STATISTICS if each.name in marked]
     if (partner := partner_of(report.verdicts, z)) is not None and one.defect == "out_of_order":
         said.append(f"changed places with section {partner}, probably")
     why = f" ({escape('; '.join(said))})" if said else ""
@@ -119,7 +122,7 @@ def _table(report: AlignmentReport, marked: list[frozenset[str]]) -> str:
     rows = []
     for one in report.verdicts:
         numbers, place = one.statistics, report.sections[one.z]
-        cells = "".join(_cell(numbers[each.name], each.digits, each.name in marked[one.z]) for each in STATISTICS)
+        cells = "".join(_cell(each.written(numbers[each.name]), each.name in marked[one.z]) for each in STATISTICS)
         verdict = DEFECT_NAMES[one.defect] if one.defect else "good"
         rows.append(
             f'<tr class="{"bad" if one.defect else ""}"><td>{one.z}</td><td class="word">{escape(place.file)}</td>'
@@ -129,8 +132,7 @@ def _table(report: AlignmentReport, marked: list[frozenset[str]]) -> str:
     return f"<table><thead><tr>{fixed}{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
-def _cell(value: float | None, digits: int, is_marked: bool) -> str:
-    shown = "–" if value is None else f"{value:.{digits}f}"
+def _cell(shown: str, is_marked: bool) -> str:
     return f'<td class="marked">{shown}</td>' if is_marked else f"<td>{shown}</td>"
 
 

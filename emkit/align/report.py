@@ -54,6 +54,9 @@ class AlignmentReport:
     points: str = POINTS
     verdicts: tuple[SectionVerdict, ...] = ()
     mirrored: tuple[int, ...] = ()  # sections that match face down only, as nobody asked for
+    flipped: tuple[int, ...] = ()  # those that were turned over for that, by a general leave
+    landmarks: int = 0  # that chose the space
+    landmarks_off_px: float | None = None  # in the median
     spacing_px: float | None = None  # of the coefficients of fields, where sections bend
 
     @classmethod
@@ -68,14 +71,13 @@ class AlignmentReport:
         pairs: tuple[PairQuality, ...],
         verdicts: tuple[SectionVerdict, ...] = (),
         numbers: Sequence[int] | None = None,
-        mirrored: tuple[int, ...] = (),
     ) -> AlignmentReport:
         """From the names of the sections, in order, where they were placed, and why; ``numbers`` where they were swapped."""
         sections = tuple(
             SectionPlace(z, file, affine.rows, z in excluded, linked, numbers[z] if numbers else z)
             for z, (file, affine, linked) in enumerate(zip(files, placement.affines, placement.linked, strict=True))
         )
-        return cls(voxel_size_nm, snr_threshold, window_px, sections, pairs, verdicts=verdicts, mirrored=mirrored)
+        return cls(voxel_size_nm, snr_threshold, window_px, sections, pairs, verdicts=verdicts)
 
     def as_json(self) -> str:
         """Equal text for equal reports."""
@@ -97,6 +99,9 @@ class AlignmentReport:
         for z in self.mirrored:
             place = self.sections[z]
             told.append(f"  section {z} ({place.file}) is mirrored: turned over it matches; ask for that by {place.number}:flip")
+        told += [f"  section {z} ({self.sections[z].file}) was mirrored: it is turned over" for z in self.flipped]
+        if self.landmarks_off_px is not None:
+            told.append(f"Laid on {self.landmarks} landmarks, off by {self.landmarks_off_px:.2f} px in the median")
         if excluded := [str(section.z) for section in self.sections if section.excluded]:
             told.append(f"Left out of the matching: {', '.join(excluded)}")
         if loose := [str(section.z) for section in self.sections if not section.linked]:

@@ -19,23 +19,27 @@ class Statistic:
     says: str
     digits: int = 2
 
+    def written(self, value: float | None) -> str:
+        """The number as people read it."""
+        return "–" if value is None else f"{value:z.{self.digits}f}"
 
-STATISTICS = (
+
+STATISTICS = (  # those that name a defect stand first
+    Statistic("dark_line", "Dark line", "Share of a straight line across the section that is darker than what lies beside it"),
+    Statistic("bright_line", "Bright line", "The same of a brighter one"),
+    Statistic("stripes", "Stripes", "Agreement of rows over the whole width, beyond that of columns"),
+    Statistic("stain", "Stain", "How far large areas lie from the median, in spreads", 1),
+    Statistic("spread", "Contrast", "Log of the spread of the greys"),
+    Statistic("saturated", "Saturated", "Share of the pixels at the least or the greatest value"),
+    Statistic("sharpness", "Sharpness", "Log of the power of fine over coarse structure"),
+    Statistic("same", "Fine NCC", "Correlation of what is too fine for two sections to share: high where one was imaged twice"),
+    Statistic("loss", "Lost", "Share of the usual match that is lost between the section before and this one"),
     Statistic("snr", "SNR", "Match with the section before, in the median over patches", 1),
     Statistic("whole_snr", "Whole SNR", "Match with the section before, as shrunken wholes: do both show the same place?", 1),
     Statistic("inliers", "Inliers", "Share of the patches that agree with one affine"),
     Statistic("residual_px", "Residual", "Median distance of a patch from that affine, px", 1),
     Statistic("peak", "Peak", "Height of the match signal of all patches together, in its standard deviations", 1),
     Statistic("ncc", "NCC", "Correlation of coarse structure with the section before"),
-    Statistic("same", "Fine NCC", "Correlation of what is too fine for two sections to share: high where one was imaged twice"),
-    Statistic("loss", "Lost", "Share of the usual match that this pair has lost"),
-    Statistic("sharpness", "Sharpness", "Log of the power of fine over coarse structure"),
-    Statistic("spread", "Contrast", "Log of the spread of the greys"),
-    Statistic("saturated", "Saturated", "Share of the pixels at the least or the greatest value"),
-    Statistic("stripes", "Stripes", "Agreement of rows over the whole width, beyond that of columns"),
-    Statistic("stain", "Stain", "How far large areas lie from the median, in spreads", 1),
-    Statistic("dark_line", "Dark line", "Share of a straight line across the section that is darker than what lies beside it"),
-    Statistic("bright_line", "Bright line", "The same of a brighter one"),
 )
 
 

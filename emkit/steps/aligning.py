@@ -2,7 +2,6 @@
 
 import shutil
 from dataclasses import replace
-from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Annotated, Literal
@@ -31,6 +30,7 @@ from emkit.run.step import Body, step
 from emkit.steps.bending import WORK, Bending, bend_sections, planned
 from emkit.steps.judging import check_stack, judge_stack
 from emkit.steps.matching import Pairing
+from emkit.steps.pinning import pin_placed, read_landmarks
 from emkit.steps.preparing import PREPARED, check, prepare_stack
 from emkit.steps.rendering import Shown, decode, disk_bytes, loads, render_volume
 from emkit.transforms import Affine
@@ -51,6 +51,8 @@ def align_sections(
     artefact_grey: tuple[float, float] | None = None,
     downscale: Annotated[int, Ge(1)] = 1,
     fixed_section: Annotated[int, Ge(0)] | None = None,
+    landmarks: Annotated[Path | None, Reads("table")] = None,
+    flip_mirrored: bool = False,
     canvas: Literal["source", "all"] = "source",
     allow_gaps: bool = False,
 ) -> Body[align.AlignmentReport]:
@@ -89,6 +91,12 @@ def align_sections(
         Match sections shrunk by this factor, and bend them by as much less detail; they are rendered at full resolution.
     fixed_section
         The section that stays as it was imaged: all others are laid on it. Left out, the stack stays where it was on average.
+    landmarks
+        CSV with the columns section, y, x, target_y, target_x: places in sections, counted from 0, and where they are to lie in the
+        volume, all in px as imaged. They choose the map that all sections share: one a shift, two a turn and scale too, three or
+        more an affine.
+    flip_mirrored
+        Turn over sections that match face down only. Left out, they are named, and lie where their neighbours say.
     canvas
         The volume's y and x: as large as a section, or so that all of every section is in it, but for what it bends by.
     allow_gaps
@@ -102,6 +110,10 @@ def align_sections(
         raise ParameterError(
             f"fixed_section: found {fixed_section}; needed: one of sections 0 to {count - 1} that is not excluded."
         )
+    if landmarks is not None and (fixed_section is not None or canvas == "all"):
+        other = "canvas all" if fixed_section is None else f"fixed_section {fixed_section}"
+        raise ParameterError(f"landmarks: found also {other}; needed: one of the two, each says where the volume lies.")
+    pins = [] if landmarks is None else read_landmarks(landmarks, count, exclude)
     asked = Remedies.of(remedies, count)
     preparing = Preparing(contrast, artefact_grey, downscale)
     check(preparing, stack)
@@ -114,17 +126,15 @@ def align_sections(
 
     prepared = yield from prepare_stack(stack, numbers, preparing, out, voxel_size_nm)
     pairing = Pairing(stack, prepared, preparing, asked, depths, max_shift_px, snr_threshold)
-    near = yield from pairing.matched("match", {*pairwise(used), *pairwise(range(count))})  # the excluded are judged too
-    found = [pairing.judged(pair, near[pair].match) for pair in pairwise(used)]
-    around = align.bridges([(pair.fixed, pair.moving) for pair in found if pair.flagged], used)
-    far = yield from pairing.matched("bridge", around)
-    more = [pairing.judged(pair, far[pair].match) for pair in around]
-    pairs = tuple(sorted((*found, *more), key=lambda pair: (pair.fixed, pair.moving)))
-    verdicts = yield from judge_stack(stack, numbers, {pair: one.shared for pair, one in (near | far).items()})
-    placed = align.place_sections(count, align.links(pairs), stack.shape)
-    linked = [z for z in used if placed.linked[z]]
-    check_stack(source, pairs, linked)
-    mirrored = yield from pairing.mirrored([z for z in used if z not in linked], linked)
+    chain = yield from pairing.chain(used)
+    check_stack(source, chain.pairs, chain.linked)
+    mirrored = yield from pairing.mirrored([z for z in used if z not in chain.linked], chain.linked)
+    flipped = mirrored if flip_mirrored else ()
+    if flipped:
+        known = {pair: one for pair, one in chain.matched.items() if not {*pair} & {*flipped}}
+        chain = yield from pairing.flipping(flipped).chain(used, known, " again")
+    verdicts = yield from judge_stack(stack, numbers, {pair: one.shared for pair, one in chain.matched.items()})
+    pairs, placed, linked = chain.pairs, chain.placed, chain.linked
     trusted = trusted_pairs(linked, align.links(pairs), [(pair.fixed, pair.moving) for pair in pairs if pair.flagged])
     for again in range(1, ROUNDS + 1):
         affines = placed.affines
@@ -137,13 +147,17 @@ def align_sections(
     still = None if fixed_section is None else numbers.index(fixed_section)
     if still is not None:
         placed = seen_from(placed, still)
+    off_px = None
+    if pins:
+        affines, off = pin_placed(placed, pins, numbers)
+        placed, off_px = replace(placed, affines=affines), float(np.median(off))
     if canvas == "all":
         placed = around_all(placed, stack.shape)
 
     sections = Spool(stack, folder=out / SPOOL)
     yield from decode(sections)
     seen = sections if prepared is stack else Spool(prepared, folder=out / SPOOL)
-    bending = Bending(seen, tuple(linked), tuple(trusted), placed.shape, out, downscale, still)
+    bending = Bending(seen, linked, tuple(trusted), placed.shape, out, downscale, still)
     if model == "elastic":
         yield from bend_sections(bending, placed.affines)
     create_volume(out, shape=(count, *placed.shape), dtype=stack.dtype, voxel_size_nm=voxel_size_nm)
@@ -154,8 +168,9 @@ def align_sections(
     threshold = align.calibrated_threshold(prepared.shape) if snr_threshold is None else snr_threshold
     excluded = set(range(count)).difference(used)
     report = align.AlignmentReport.of(
-        voxel_size_nm, threshold, align.patch_window(prepared.shape), names, excluded, placed, pairs, verdicts, numbers, mirrored
+        voxel_size_nm, threshold, align.patch_window(prepared.shape), names, excluded, placed, pairs, verdicts, numbers
     )
+    report = replace(report, mirrored=() if flipped else mirrored, flipped=flipped, landmarks=len(pins), landmarks_off_px=off_px)
     if spacing_px:
         report = report.bent(spacing_px)
     (out / FILE_NAME).write_text(report.as_json())

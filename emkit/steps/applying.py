@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emkit import align
-from emkit.errors import DataError, ParameterError
+from emkit.errors import ParameterError
 from emkit.io.omezarr import create_volume, read_levels
 from emkit.io.sections import open_stack
 from emkit.io.spool import SPOOL, Spool
+from emkit.io.tables import Table, read_table
 from emkit.params import Reads, Writes
 from emkit.run.plan import Load, Plan
 from emkit.run.step import Body, step
@@ -23,7 +24,6 @@ from emkit.transforms import Affine
 Towards = Literal["volume", "sections"]
 LABELS, POINTS = "labels.ome.zarr", "points.csv"  # in the output
 COLUMNS = ("z", "y", "x")
-LARGEST = 500_000_000  # bytes of a table
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,6 @@ class Applied:
 
     def __str__(self) -> str:
         return f"{self.points} points in {POINTS}, {self.labels} sections of labels in {LABELS}"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A CSV file of points: its columns, its rows as they stand, and z (n,), y and x (n, 2) of each."""
-
-    columns: list[str]
-    rows: list[dict[str, str]]
-    z: NDArray[np.int64]
-    places: NDArray[np.float64]
 
 
 @step
@@ -78,7 +68,7 @@ def apply_transforms(
     if labels is not None and towards == "sections":
         raise ParameterError("labels: those of a volume cannot be cut back into sections; needed: towards volume, or points alone.")
     report = align.read_alignment(alignment)
-    table = None if points is None else read_points(points, len(report.sections))
+    table = None if points is None else read_table(points, COLUMNS, len(report.sections))
     stack = None if labels is None else stack_of(report, open_stack(labels, allow_gaps=True), labels)
     shape = (len(report.sections), *read_levels(alignment)[0].shape[1:])
     needed: tuple[Load, ...] = () if stack is None else loads(stack, shape, report.voxel_size_nm)
@@ -98,30 +88,6 @@ def apply_transforms(
     return Applied(0 if table is None else len(table.rows), 0 if stack is None else len(stack.files))
 
 
-def read_points(path: Path, count: int) -> Table:
-    """The points of a CSV file, for ``count`` sections. DataError with the line of what does not fit."""
-    if path.stat().st_size > LARGEST:
-        raise DataError(f"{path} holds more than {LARGEST:,} bytes; needed: a table of points. Cut it in parts.")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            columns = list(reader.fieldnames or ())
-            if missing := [name for name in COLUMNS if name not in columns]:
-                raise DataError(f"{path} has no column {', '.join(missing)}; needed: z, y, x.")
-            rows = list(reader)
-    except UnicodeDecodeError as wrong:
-        raise DataError(f"{path} is no text: {wrong.reason} at byte {wrong.start}. Needed: UTF-8.") from None
-    found = np.empty((len(rows), 3))
-    for line, (row, into) in enumerate(zip(rows, found, strict=True), 2):
-        try:
-            into[:] = [float(row[name] or "") for name in COLUMNS]
-        except ValueError:
-            raise DataError(f"{path}, line {line}: found {[row[name] for name in COLUMNS]}; needed: three numbers.") from None
-        if not np.isfinite(into).all() or not 0 <= round(into[0]) < count:
-            raise DataError(f"{path}, line {line}: found z = {row['z']}; needed: finite numbers, z of 0 to {count - 1}.")
-    return Table(columns, rows, np.rint(found[:, 0]).astype(np.int64), found[:, 1:])
-
-
 def carried(
     alignment: Path, report: align.AlignmentReport, table: Table, towards: Towards
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -129,12 +95,13 @@ def carried(
     swapped."""
     place_of = {section.number: section.z for section in report.sections}
     number_of = {z: number for number, z in place_of.items()}
-    z, places = table.z.copy(), table.places.copy()
-    for asked in np.unique(table.z).tolist():
-        mine = table.z == asked
+    sections = np.rint(table.numbers[:, 0]).astype(np.int64)
+    z, places = sections.copy(), table.numbers[:, 1:].copy()
+    for asked in np.unique(sections).tolist():
+        mine = sections == asked
         at = place_of[asked] if towards == "volume" else asked
         mapping = align.read_map(alignment, report, at)
-        places[mine] = (mapping.invert() if towards == "volume" else mapping)(table.places[mine])
+        places[mine] = (mapping.invert() if towards == "volume" else mapping)(places[mine])
         z[mine] = at if towards == "volume" else number_of[asked]
     return z, places
 

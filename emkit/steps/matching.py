@@ -1,7 +1,10 @@
 """Pairs of a stack, matched as tasks and judged: each as all are, or as a person asked for its sections. Images are (y, x)."""
 
-from collections.abc import Generator, Iterable, Sequence
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,7 +21,9 @@ from emkit.model import Stack
 from emkit.run.stage import Stage, stage
 from emkit.transforms import Affine
 
-UNAFFECTED = ("exclude", "remedies", "snr_threshold", "canvas", "voxel_size_nm", "model", "fixed_section")  # by these: matches
+UNAFFECTED = (  # by these: matches
+    "exclude", "remedies", "snr_threshold", "canvas", "voxel_size_nm", "model", "fixed_section", "landmarks", "flip_mirrored",
+)  # fmt: skip
 Pair = tuple[int, int]  # places in the stack
 Task = tuple[Stack, Stack, int, int, Preparing, float, MatchOptions, tuple[bool, bool]]
 
@@ -29,6 +34,17 @@ class Matched:
 
     match: align.Match
     shared: Resemblance
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A stack that was matched: every pair, how those of the sections in use are judged, where all lie by them, and which of those
+    in use hold together."""
+
+    matched: Mapping[Pair, Matched]
+    pairs: tuple[align.PairQuality, ...]
+    placed: align.Placement
+    linked: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -60,6 +76,25 @@ class Pairing:
         found = yield from stage(name, match_sections, tasks, "pairs", UNAFFECTED)
         return {(i, j): found[self._key(i, j)] for i, j in pairs}
 
+    def chain(
+        self, used: Sequence[int], known: Mapping[Pair, Matched] | None = None, word: str = ""
+    ) -> Generator[Stage[Any], Any, Chain]:
+        """In a step: all neighbours matched, but for those ``known``, and flagged pairs of the sections in use bridged."""
+        count, near = len(self.stack.files), dict(known or {})
+        wanted = {*pairwise(used), *pairwise(range(count))}  # the excluded are judged too
+        near |= yield from self.matched(f"match{word}", wanted - near.keys())
+        found = [self.judged(pair, near[pair].match) for pair in pairwise(used)]
+        around = align.bridges([(pair.fixed, pair.moving) for pair in found if pair.flagged], used)
+        near |= yield from self.matched(f"bridge{word}", set(around) - near.keys())
+        more = [self.judged(pair, near[pair].match) for pair in around]
+        pairs = tuple(sorted((*found, *more), key=lambda pair: (pair.fixed, pair.moving)))
+        placed = align.place_sections(count, align.links(pairs), self.stack.shape)
+        return Chain(near, pairs, placed, tuple(z for z in used if placed.linked[z]))
+
+    def flipping(self, sections: Iterable[int]) -> Pairing:
+        """The same with these sections turned over."""
+        return replace(self, asked=replace(self.asked, flipped=self.asked.flipped ^ {self.asked.order[z] for z in sections}))
+
     def judged(self, pair: Pair, match: align.Match) -> align.PairQuality:
         threshold = align.threshold_of(match) if self.snr_threshold is None else self.snr_threshold
         shape, reach, distance = self.stack.shape, self.reach(*pair), self.distance(*pair)
@@ -68,8 +103,7 @@ class Pairing:
     def mirrored(self, loose: Iterable[int], linked: Sequence[int]) -> Generator[Stage[Any], Any, tuple[int, ...]]:
         """In a step: which of the sections that nothing matches do match their nearest ``linked`` one face down."""
         near = {z: min(linked, key=lambda k: abs(k - z)) for z in loose if linked}
-        asked = replace(self.asked, flipped=self.asked.flipped ^ {self.asked.order[z] for z in near})
-        found = yield from replace(self, asked=asked).matched("turn over", {(min(z, k), max(z, k)) for z, k in near.items()})
+        found = yield from self.flipping(near).matched("turn over", {(min(z, k), max(z, k)) for z, k in near.items()})
         return tuple(z for z, k in near.items() if not why_not(found[min(z, k), max(z, k)].match))
 
     def _options(self, i: int, j: int) -> MatchOptions:

@@ -95,6 +95,17 @@ def test_exchanged_neighbours_are_told_from_two_gaps() -> None:
     assert verdict(exchanged) == ["", "", "", "gap", "", "gap", "", ""]
     assert Verdict([GOOD] * 8, exchanged).skips() == [1, 2, 3, 4]
     assert verdict(exchanged, {2: NEAR, 3: NEAR}) == ["", "", "", "out_of_order", "out_of_order", "", "", ""]
+    # a weak pair, and a skip that fits, as where sections change slowly: nothing says that the one before is at a wrong place
+    assert verdict([NEAR, NEAR, NEAR, NEAR, FAR, NEAR, NEAR], {3: NEAR, 4: NEAR}) == ["", "", "", "", "", "gap", "", ""]
+
+
+def test_one_that_matches_poorly_where_it_stands_belongs_where_it_matches_far_better() -> None:
+    poor = Resemblance(NEAR.snr - 0.4 * (NEAR.snr - NOISE_SNR), 14, 8, 0.3, 0)
+    stack = [NEAR, NEAR, NEAR, poor, FAR, NEAR, NEAR, NEAR]
+    assert Verdict([GOOD] * 9, stack).doubtful() == [4] and Verdict([GOOD] * 9, stack).foreign() == []
+    for place, told in (((8, 29), "out_of_order"), ((8, 19), "")):
+        found = Verdict([GOOD] * 9, stack).table({}, {4: place})["defect"].tolist()
+        assert found == ["", "", "", "", told, "" if told else "gap", "", "", ""]
 
 
 def test_the_damaged_picture_is_named_before_the_order() -> None:

@@ -48,7 +48,7 @@ def test_sections_are_judged_and_mended_by_keyboard(lab: Lab, page: Page, watch:
             for _ in range(4):
                 page.keyboard.press(f"Shift+{key}")
             page.keyboard.press("Enter")
-    expect(quality.get_by_text("3 pairs, off by 0.0 px at most")).to_be_visible()
+    expect(quality.get_by_text("3 pairs fit exactly: a fourth tells how well")).to_be_visible()
     assert pixels(quality.get_by_label("both section")).std() > 20
     page.screenshot(path=tmp_path / "points.png")
     use.click()

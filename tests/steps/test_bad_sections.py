@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import emkit
 from emkit.align import AlignmentReport
 from emkit.errors import DataError, PathError
+from emkit.transforms import Affine
 
 NM = (45.0, 4.6, 4.6)
 SIZE, COUNT, ODD = 256, 5, 2
@@ -38,6 +39,14 @@ def test_a_mirrored_section_is_named_with_what_turns_it(phantom: Path, tmp_path:
     report = with_one(phantom, tmp_path, lambda image: image[:, ::-1])
     assert report.mirrored == (ODD,) and not report.sections[ODD].linked
     assert "section 2 (section_02.tif) is mirrored: turned over it matches; ask for that by 2:flip" in str(report)
+
+
+def test_mirrored_sections_are_turned_over_with_leave(phantom: Path, tmp_path: Path) -> None:
+    report = with_one(phantom, tmp_path, lambda image: image[:, ::-1], flip_mirrored=True)
+    assert (report.mirrored, report.flipped, report.flagged) == ((), (ODD,), ())
+    assert all(section.linked for section in report.sections) and not any(one.defect for one in report.verdicts)
+    assert np.linalg.det(Affine(report.sections[ODD].affine).linear) < 0 < np.linalg.det(Affine(report.sections[0].affine).linear)
+    assert "section 2 (section_02.tif) was mirrored: it is turned over" in str(report)
 
 
 def test_a_section_upside_down_is_turned(phantom: Path, tmp_path: Path) -> None:

@@ -33,12 +33,17 @@ function tinted(image, colour) {
 
 function mark(ink, [y, x], label, colour, scale) {
   const size = 7 * scale;
-  ink.strokeStyle = ink.fillStyle = colour;
-  ink.lineWidth = 2 * scale;
-  ink.beginPath();
-  ink.moveTo(x - size, y); ink.lineTo(x + size, y); ink.moveTo(x, y - size); ink.lineTo(x, y + size);
-  ink.stroke();
   ink.font = `bold ${13 * scale}px sans-serif`;
+  ink.lineJoin = "round";
+  ink.fillStyle = colour;
+  for (const [stroke, width] of [["#000", 5], [colour, 2]]) { // the dark one is a halo: sections are bright and dark
+    ink.strokeStyle = stroke;
+    ink.lineWidth = width * scale;
+    ink.beginPath();
+    ink.moveTo(x - size, y); ink.lineTo(x + size, y); ink.moveTo(x, y - size); ink.lineTo(x, y + size);
+    ink.stroke();
+    if (stroke !== colour) ink.strokeText(label, x + size, y - size / 2);
+  }
   ink.fillText(label, x + size, y - size / 2);
 }
 
@@ -95,7 +100,7 @@ function render({ model, el }) {
     if (!affine) return;
     const [[a, b, c], [d, e, f]] = affine, step = model.get("step"), det = a * e - b * d;
     const off = pairs.map(([y, x, v, u]) => Math.hypot(a * y + b * x + c - v, d * y + e * x + f - u));
-    both.caption.textContent = `${pairs.length} pairs, off by ${Math.max(...off).toFixed(1)} px at most`;
+    both.caption.textContent = pairs.length === NEED ? `${NEED} pairs fit exactly: a fourth tells how well` : `${pairs.length} pairs, off by ${Math.max(...off).toFixed(1)} px at most`;
     ink.drawImage(tinted(first.image, "#f00"), 0, 0);
     ink.globalCompositeOperation = "lighter";
     const half = (1 - 1 / step) / 2, [tv, tu] = [c / step + (a + b - 1) * half, f / step + (d + e - 1) * half]; // shown px

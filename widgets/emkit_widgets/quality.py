@@ -169,11 +169,11 @@ def suspects(report: AlignmentReport) -> list[int]:
 
 def _heading(report: AlignmentReport) -> str:
     excluded = [section.z for section in report.sections if section.excluded]
+    bad = f", {sum(bool(one.defect) for one in report.verdicts) or 'none'} bad" if report.verdicts else ""
     facts = [
-        f"{len(report.sections)} sections",
+        f"{len(report.sections)} sections{bad}",
         f"{len(report.pairs)} pairs compared",
         f"{len(report.flagged) or 'none'} flagged",
-        *([f"{sum(bool(one.defect) for one in report.verdicts) or 'no'} sections bad"] if report.verdicts else []),
         *(f"section {z} ({report.sections[z].file}) matches none of its neighbours" for z in suspects(report)),
         *([f"left out: {', '.join(map(str, excluded))}"] if excluded else []),
     ]

@@ -181,7 +181,9 @@ class RemedyBox(widgets.VBox):
         """What is wrong with the section, as HTML, and which remedies would help."""
         place = self.report.sections[self.z]
         said, helpful = "good", tuple[Remedy, ...]()
-        if self.report.verdicts and (defect := self.report.verdicts[self.z].defect):
+        if self.z in self.report.mirrored:
+            said, helpful = "mirrored. Turned over, it matches.", ("flip",)
+        elif self.report.verdicts and (defect := self.report.verdicts[self.z].defect):
             said, helpful = f"{DEFECT_NAMES[defect]}. {ADVICE[defect]}", HELP[defect]
         elif flagged := [pair for pair in self.report.flagged if self.z in (pair.fixed, pair.moving)]:
             said = "nothing is wrong with the picture, but a pair of it does not match. "

@@ -38,8 +38,6 @@ def _rows(report: AlignmentReport) -> list[dict[str, Any]]:
     told = []
     for one, marked in zip(report.verdicts, speaking(report.verdicts), strict=True):
         place, numbers = report.sections[one.z], one.statistics
-        values = [numbers[each.name] for each in STATISTICS]
-        shown = ["–" if value is None else f"{value:.{each.digits}f}" for value, each in zip(values, STATISTICS, strict=True)]
         verdict = DEFECT_NAMES[one.defect] if one.defect else "good"
         told.append(
             {
@@ -48,7 +46,7 @@ def _rows(report: AlignmentReport) -> list[dict[str, Any]]:
                 "verdict": f"{verdict} · skipped" if place.excluded else verdict,
                 "bad": bool(one.defect),
                 "score": round(one.score, 3),
-                "values": shown,
+                "values": [each.written(numbers[each.name]) for each in STATISTICS],
                 "marked": [k for k, each in enumerate(STATISTICS) if each.name in marked],
             }
         )
