@@ -29,6 +29,7 @@ from emkit.io.omezarr import (
 from emkit.io.precomputed import check_writable, create_precomputed, writable_levels, write_scale_block
 from emkit.io.sections import create_section, fill_section, open_stack, ranges
 from emkit.io.spool import SPOOL, Spool, decode_section
+from emkit.io.vast import VSVI_DTYPE, write_tiles, write_vsvi
 from emkit.model import Shape, SizeNm, VolumeKind
 from emkit.params import Positive, Reads, Unit, Writes
 from emkit.provenance import Written, files_of, partly, written
@@ -39,10 +40,11 @@ from emkit.run.step import Body, step
 Stages = Generator[Stage[Any], Any, None]
 WAYS: dict[Format, tuple[str, ...]] = {  # precomputed has no pyramid of its own making: it gets that of an OME-Zarr
     "sections": ("ome-zarr", "pyreconstruct"),
-    "OME-Zarr": ("ome-zarr", "sections", "precomputed", "pyreconstruct"),
+    "OME-Zarr": ("ome-zarr", "sections", "precomputed", "pyreconstruct", "vsvi"),
     "PyReconstruct images": ("ome-zarr", "sections"),
     "precomputed": ("ome-zarr", "sections"),
     "N5": ("ome-zarr", "sections"),
+    "VAST segmentation": ("ome-zarr", "sections"),
 }
 
 
@@ -69,7 +71,7 @@ def convert(
     source: Annotated[Path, Reads("folder")],
     *,
     out: Annotated[Path, Writes("folder")],
-    to: Literal["ome-zarr", "sections", "precomputed", "pyreconstruct"] = "ome-zarr",
+    to: Literal["ome-zarr", "sections", "precomputed", "pyreconstruct", "vsvi"] = "ome-zarr",
     voxel_size_nm: Annotated[tuple[Positive, Positive, Positive] | None, Unit("nm")] = None,
     labels: bool = False,
     allow_gaps: bool = False,
@@ -78,7 +80,8 @@ def convert(
 
     Sections (TIFF, PNG), OME-Zarr 0.4 and 0.5, precomputed, N5 and image zarr of PyReconstruct are read; which one it is, the
     folder tells. OME-Zarr is written as 0.5 with a pyramid, sections as uncompressed TIFF; precomputed is written from OME-Zarr,
-    with its levels; the images of PyReconstruct as zarr from sections or OME-Zarr, with scales.
+    with its levels; the images of PyReconstruct as zarr from sections or OME-Zarr, with scales; images of VAST as .vsvi with PNG
+    tiles. Segmentations that VAST exported as images, with their colour file, are read too.
 
     Parameters
     ----------
@@ -109,6 +112,8 @@ def convert(
             raise ParameterError(f"voxel_size_nm: {source} tells it, and its levels; convert it to ome-zarr to change it.")
     if to == "pyreconstruct":
         check_images(out, voxels.dtype)
+    if to == "vsvi" and voxels.dtype != VSVI_DTYPE:
+        raise ParameterError(f"VAST shows grey of 8 bits; found {voxels.dtype}. Predict with --dtype uint8, or convert it first.")
     check_dtype(voxels.dtype, kind)
     report = ConvertReport(found, kind, voxels.shape, voxels.dtype, size_nm, stack.gaps if stack else ())
     yield _plan(report, to, spooled=stack is not None)
@@ -122,6 +127,8 @@ def convert(
     elif to == "pyreconstruct":
         names = [file.path.name for file in stack.files] if stack else section_names(report.shape[0])
         yield from _to_images(voxels, report, out, names)
+    elif to == "vsvi":
+        yield from _to_vsvi(voxels, report, out, source.name.removesuffix(".zarr").removesuffix(".ome"))
     else:
         yield from _to_precomputed(source, report, out)
     if (out / SPOOL).exists():
@@ -164,6 +171,14 @@ def _to_images(voxels: Voxels, report: ConvertReport, out: Path, names: list[str
     yield from stage("write", write_scales, {name: (voxels, out, name, block) for name, block in blocks}, "sections")
 
 
+def _to_vsvi(voxels: Voxels, report: ConvertReport, out: Path, name: str) -> Stages:
+    out.mkdir(exist_ok=True)
+    count, height, width = report.shape
+    write_vsvi(out, report.shape, report.voxel_size_nm, name)
+    blocks = {str(z): (voxels, out, Block((z, z + 1), (0, height), (0, width))) for z in range(count)}
+    yield from stage("write", write_section_tiles, blocks, "sections")
+
+
 def section_names(count: int) -> list[str]:
     """Names that sort as the sections follow."""
     return [f"{z:0{len(str(count - 1))}d}.tif" for z in range(count)]
@@ -172,6 +187,11 @@ def section_names(count: int) -> list[str]:
 def write_scales(voxels: Voxels, out: Path, name: str, block: Block) -> Written:
     """One task: a section at all scales."""
     return written(out, *write_image(out, name, voxels.read(block)[0]))
+
+
+def write_section_tiles(voxels: Voxels, out: Path, block: Block) -> Written:
+    """One task: a section as tiles of all levels."""
+    return written(out, *write_tiles(out, block.z[0], voxels.read(block)[0]))
 
 
 def write_voxels(voxels: Voxels, out: Path, block: Block) -> Written:
@@ -211,7 +231,7 @@ def _plan(report: ConvertReport, to: str, *, spooled: bool) -> Plan:
     if to == "sections":
         held = 38_000_000 + block * 31 // 20
     write = Load(prod(finest.shards), held, block / 60e6)
-    if to == "pyreconstruct":
+    if to in ("pyreconstruct", "vsvi"):
         write = Load(count, memory_to_write(prod(section)), prod(section) / 60e6)
     decode = Load(count, 40_000_000 + 2 * prod(section) * itemsize, prod(section) * itemsize / 60e6)
     stages, driver = ((decode, write), 60_000_000) if spooled else ((write,), 10_000_000)
