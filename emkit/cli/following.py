@@ -39,6 +39,8 @@ def follow(given: argparse.Namespace) -> int:
     with heard():
         report = drive_follow(folder)
     print(f"{len(report['done'])} items done." + (f" Lag: {report['lag_p50_s']:.1f} s (median)." if report["done"] else ""))
+    if incomplete := report["incomplete"]:
+        print(f"Incomplete: {', '.join(incomplete)}.")
     if anew := report["rewritten"]:
         print(f"Written anew since they were done: {', '.join(anew)}. Do them again: --again")
     return 0

@@ -19,10 +19,15 @@ class Table(_Strict):
 
 
 class Follow(_Strict):
-    """Which parameter (STEP.PARAMETER where there are several steps) the items of a folder are handed to, and which are items."""
+    """Which parameter (STEP.PARAMETER where there are several steps) the items of a folder are handed to, and which are items.
+
+    Items that are folders are whole once they hold so many `files` that fit `of`.
+    """
 
     argument: str
     pattern: str = "*"
+    files: Annotated[int, Field(ge=0)] = 0
+    of: str = "*"
 
 
 class Step(_Strict):

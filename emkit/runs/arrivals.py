@@ -32,6 +32,7 @@ class Arrival:
     path: Path
     seen: str
     since_s: float  # monotonic
+    lacks: int = 0  # files, until a folder is whole
 
 
 def is_item(name: str, pattern: str) -> bool:
@@ -52,6 +53,8 @@ class Arrivals:
     pattern: str
     folders: bool  # whether items are folders
     settle_s: float
+    files: int = 0  # that a folder holds at least, once it is whole
+    of: str = "*"  # which of its files count
     clock: Callable[[], float] = time.monotonic
     found: dict[str, tuple[Arrival, float]] = field(default_factory=dict)  # by name; when it was looked at last
     trouble: str = ""  # why the folder cannot be read, if so
@@ -68,10 +71,10 @@ class Arrivals:
         self._thread.join()
 
     def settled(self) -> list[Arrival]:
-        """What has been still long enough, the longest first."""
+        """What is whole and has been still long enough, the longest first."""
         now = self.clock()
         with self._changed:
-            still = [arrival for arrival, _ in self.found.values() if now - arrival.since_s >= self.settle_s]
+            still = [one for one, _ in self.found.values() if not one.lacks and now - one.since_s >= self.settle_s]
         return sorted(still, key=lambda arrival: (arrival.since_s, arrival.path.name))
 
     def coming(self) -> int:
@@ -79,6 +82,11 @@ class Arrivals:
         now = self.clock()
         with self._changed:
             return sum(1 for arrival, _ in self.found.values() if now - arrival.since_s < self.settle_s)
+
+    def waiting(self) -> list[Arrival]:
+        """Folders that lack files, by name."""
+        with self._changed:
+            return sorted((one for one, _ in self.found.values() if one.lacks), key=lambda one: one.path.name)
 
     def wait(self, timeout_s: float) -> None:
         """Until the folder was looked at again, or for so long."""
@@ -106,12 +114,17 @@ class Arrivals:
                 fresh[name] = before, looked_s
                 continue
             try:
-                seen = look_of(path)
+                seen, lacks = look_of(path), self._lacks(path)
             except OSError:  # it was moved or removed at this moment
                 continue
             if self.folders and any(child.name.endswith(UNFINISHED) for child in path.rglob("*")):
                 seen = f"{seen} unfinished {now}"  # never still
-            fresh[name] = (before if before and before.seen == seen else Arrival(path, seen, now)), now
+            fresh[name] = (before if before and before.seen == seen else Arrival(path, seen, now, lacks)), now
         with self._changed:
             self.found = fresh
             self._changed.notify_all()
+
+    def _lacks(self, path: Path) -> int:
+        if not self.files:
+            return 0
+        return max(self.files - sum(is_item(child.name, self.of) and child.is_file() for child in path.iterdir()), 0)

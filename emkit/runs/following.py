@@ -1,9 +1,10 @@
 """A recipe for each item of a folder that somebody else fills, as soon as it is complete; as one run.
 
 An item is complete when it has been still for a while and opens: the step's own look at the headers succeeds, and of an image
-the pixels can be read. What does not open is tried again until it does, or has been still for long. What is done is told by
-the outputs with their records, and for speed by `items.jsonl` in the folder of the run, a line for each item that ended; so
-the follower may be killed at any moment, and the same words start it where it was.
+the pixels can be read. A folder also holds as many files as the recipe says: the tiles of a section. What does not open is tried
+again until it does, or has been still for long. What is done is told by the outputs with their records, and for speed by
+`items.jsonl` in the folder of the run, a line for each item that ended; so the follower may be killed at any moment, and the
+same words start it where it was.
 """
 
 import json
@@ -21,7 +22,7 @@ from emkit.io.sections import read_image
 from emkit.params import FILES, Call, Reads, parameters
 from emkit.progress import PERIOD_S, Cancelled, Tick, cancelled, heard_as, tell
 from emkit.provenance import RESULT, crate_beside
-from emkit.recipe import Recipe, parse
+from emkit.recipe import Follow, Recipe, parse
 from emkit.run.drive import opened
 from emkit.run.folder import RunFolder
 from emkit.run.output import remove
@@ -108,21 +109,23 @@ class Follower:
         self.wishes = Wishes(**{one.name: facts[one.name] for one in fields(Wishes)})
         self.where = f"{facts['step']}.toml"
         recipe = parse(self.text, self.base, self.where)
-        self.pattern, self.folders = recipe.follow.pattern if recipe.follow else "*", _takes_folders(recipe)
+        self.items, self.folders = recipe.follow or Follow(argument=""), _takes_folders(recipe)
         self.journal = folder.path / "items.jsonl"
         self.ended = {one.item: one for one in _read(self.journal) if one.state != "failed"}  # these are tried again
         self.earlier = len(self._names("done"))
         self.tried: dict[str, tuple[str, float, str]] = {}  # what did not open: as it looked, when, why
+        self.incomplete: list[Arrival] = []
         self.told: tuple[int, str, float] = (-1, "", 0.0)
         self.began_s, self.done, self.backlog, self.lag_s = monotonic(), 0, 0, 0.0
 
     def follow(self) -> None:
         """Item by item, as they become complete."""
         last_s = monotonic()
-        with Arrivals(self.source, self.pattern, self.folders, self.wishes.settle_s) as arrivals, self.journal.open("a") as journal:
+        arriving = Arrivals(self.source, self.items.pattern, self.folders, self.wishes.settle_s, self.items.files, self.items.of)
+        with arriving as arrivals, self.journal.open("a") as journal:
             while True:
                 todo = [arrival for arrival in arrivals.settled() if self._is_new(arrival)]
-                self.backlog = len(todo)
+                self.backlog, self.incomplete = len(todo), arrivals.waiting()
                 self._tell()
                 ended = next(self._ends(todo), None)
                 if ended:
@@ -151,7 +154,8 @@ class Follower:
     def tick(self) -> Tick:
         """How many were done; the backlog, and how far behind the last one was."""
         troubled = [f"{state} {', '.join(names[-3:])}" for state in ("failed", "rewritten") if (names := self._names(state))]
-        note = ", ".join([f"backlog {self.backlog}", f"lag {self.lag_s:.1f} s", *troubled])
+        lacking = [f"incomplete {', '.join(self._incomplete())}"] if self.incomplete else []
+        note = ", ".join([f"backlog {self.backlog}", f"lag {self.lag_s:.1f} s", *lacking, *troubled])
         done, seconds = self.earlier + self.done, monotonic() - self.began_s
         return Tick("follow", done, self.wishes.until, "items", seconds, note, before=self.earlier)
 
@@ -160,7 +164,16 @@ class Follower:
         lags = [one.lag_s for one in self.ended.values() if one.state == "done"]
         p95 = quantiles(lags, n=20)[-1] if len(lags) > 1 else sum(lags)
         names = {state: self._names(state) for state in ("done", "failed", "rewritten")}
-        return {**names, "lag_p50_s": median(lags) if lags else None, "lag_p95_s": p95 if lags else None}
+        return {
+            **names,
+            "incomplete": self._incomplete(),
+            "lag_p50_s": median(lags) if lags else None,
+            "lag_p95_s": p95 if lags else None,
+        }
+
+    def _incomplete(self) -> list[str]:
+        """Folders that lack files, and how many."""
+        return [f"{one.path.name} ({one.lacks} of {self.items.files} missing)" for one in self.incomplete]
 
     def _names(self, state: str) -> list[str]:
         return [one.item for one in self.ended.values() if one.state == state]
@@ -225,6 +238,8 @@ def _forget(outcomes: list[Outcome]) -> None:
 def _check(file: Path, recipe: Recipe, source: Path) -> None:
     if recipe.follow is None:
         raise ParameterError(f'{file} does not say what to follow; needed: [follow] with argument = "PARAMETER".')
+    if recipe.follow.files and not _takes_folders(recipe):
+        raise ParameterError(f"{file}: follow.files: {recipe.follow.argument} takes files; needed: a parameter that takes folders.")
     if not source.is_dir():
         raise PathError(f"--folder: {source} is no folder; needed: the one that the microscope writes into.")
     for part in recipe.parts:

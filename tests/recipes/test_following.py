@@ -25,9 +25,22 @@ from emkit.records import read_record
 from emkit.run.folder import RunFolder, State
 from emkit.runs import all_runs, verify
 from emkit.runs.arrivals import is_item
+from tests.align.test_montage import SIDE, STEP, Cut
 from tests.recipes.conftest import EMKIT, PATIENCE_S, emkit, until
 
 COUNT = 6
+MONTAGE = f"""
+step = "montage_sections"
+[arguments]
+out = "checks/{{stem}}"
+voxel_size_nm = [45.0, 4.6, 4.6]
+pattern = "r{{row}}_c{{column}}.tif"
+overlap = {1 - STEP / SIDE}
+[follow]
+argument = "source"
+files = 2
+of = "*.tif"
+"""
 FOLLOW = ("follow", "r.toml", "--folder", "in", "--settle", "0.25")
 
 
@@ -245,3 +258,25 @@ def test_ctrl_c_ends_it(sections: list[Path]) -> None:
 def test_what_is_refused(text: str, words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("r.toml").write_text(text)
     assert main(list(words)) == 3 and said in capsys.readouterr().err and not all_runs()
+
+
+def test_a_section_is_montaged_once_all_its_tiles_are_there(capsys: pytest.CaptureFixture[str]) -> None:
+    """Tiles come slowly, into a folder a section; the last section stays incomplete."""
+    Path("r.toml").write_text(MONTAGE)
+    tiles = Cut(1, 2).tiles
+    follower = started("--idle", "3")
+    for section in ("z0", "z1", "z2"):
+        (folder := Path("in", section)).mkdir()
+        for column, tile in enumerate(tiles[: 1 if section == "z2" else 2]):
+            time.sleep(0.6)  # a microscope's pause, longer than the settle time
+            imwrite(folder / f"r0_c{column}.tif", tile)
+    told, refused = follower.communicate(timeout=PATIENCE_S)
+    assert follower.returncode == 0, refused
+    assert "2 items done" in told and "Incomplete: z2 (1 of 2 missing)" in told
+    assert [(one["item"], one["state"]) for one in lines()] == [("z0", "done"), ("z1", "done")]
+    assert sorted(path.name for path in Path("checks").iterdir()) == ["z0", "z1"]
+    assert json.loads(Path("checks/z1/montage.json").read_text())["sections"][0]["files"] == ["r0_c0.tif", "r0_c1.tif"]
+    imwrite("in/z2/r0_c1.tif", tiles[1])
+    assert main([*FOLLOW, "--until", "3"]) == 0 and Path("checks/z2/montage.json").exists()
+    Path("r.toml").write_text(RECIPE + "files = 2\n")
+    assert main([*FOLLOW]) == 3 and "takes files; needed: a parameter that takes folders" in capsys.readouterr().err
