@@ -52,8 +52,8 @@ def export_model(
     """Export a trained model for other programs, and try what was written.
 
     ONNX is one file, model.onnx, from gray values to probabilities; it is run and compared with the model. A folder of bioimage.io
-    holds a description, ONNX, the weights, and an example; it must pass that project's validator, where EMKIT_BIOIMAGEIO names a
-    Python that has it.
+    holds a description, ONNX, the weights, and an example; it must pass that project's validator, where scripts/bioimageio has made
+    its environment.
 
     Parameters
     ----------

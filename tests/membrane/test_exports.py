@@ -2,7 +2,6 @@
 
 import pickle
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,8 @@ from emkit.membrane.bioimageio_files import STATE, VALIDATOR, read_bioimageio, w
 from emkit.membrane.model import Model, Target
 from emkit.membrane.onnx_files import example, read_onnx, run_onnx, write_onnx
 from tests.membrane.networks import network_of
+
+ROOT = Path(__file__).parents[2]
 
 
 def alike(a: Model, b: Model) -> bool:
@@ -36,9 +37,9 @@ def test_onnx_says_the_same_at_any_size_and_comes_back(dim: int, tmp_path: Path)
 
 def test_a_folder_of_bioimage_io_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = network_of()
-    monkeypatch.delenv(VALIDATOR, raising=False)
+    monkeypatch.setenv(VALIDATOR, str(tmp_path / "nowhere"))
     said = write_bioimageio(model, tmp_path, name="membranes of a test", license_name="CC-BY-4.0", authors=("A. Tester",))
-    assert "not validated: EMKIT_BIOIMAGEIO names no Python" in said
+    assert "not validated" in said and "Make it with scripts/bioimageio" in said
     assert alike(model, read_bioimageio(tmp_path))
 
 
@@ -47,10 +48,8 @@ def test_a_folder_of_bioimage_io_passes_its_validator(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path_factory.mktemp("validator")
-    subprocess.run([sys.executable, "-m", "venv", place], check=True)
-    wanted = ["bioimageio.core==0.11.0", "onnxruntime==1.31.1", "pydantic<2.14"]  # a newer pydantic breaks its serialiser
-    subprocess.run([place / "bin/python", "-m", "pip", "install", "-q", *wanted], check=True)
-    monkeypatch.setenv(VALIDATOR, str(place / "bin/python"))
+    subprocess.run([ROOT / "scripts/bioimageio", place], check=True)
+    monkeypatch.setenv(VALIDATOR, str(place))
     (folder := tmp_path / "model").mkdir()
     said = write_bioimageio(network_of(), folder, name="membranes of a test", license_name="CC-BY-4.0", authors=("A. Tester",))
     assert said == "passes the validator of bioimage.io"
