@@ -5,6 +5,7 @@ The sources begin with `{base}`: whoever holds the page knows where its server i
 
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from emkit.errors import PathError
+from emkit.io.meshes import TYPE as MESHES
 from emkit.io.omezarr import open_level, read_volume
 from emkit.model import Volume
 from emkit.server.capability import Grant, sign
@@ -67,9 +69,12 @@ def shapes_of(path: Path) -> tuple[Path, ...]:
 
 
 def _largest(shapes: Sequence[Path]) -> tuple[int, ...]:
-    """The objects whose shapes take the most bytes: what the view opens with."""
-    sizes = {int(file.name): file.stat().st_size for folder in shapes for file in folder.iterdir() if file.name.isdigit()}
-    return tuple(sorted(sizes, key=lambda label: -sizes[label])[:SELECTED])
+    """The objects whose meshes take the most bytes, or whose skeletons where there are no meshes: what the view opens with."""
+    meshes = [folder for folder in shapes if json.loads((folder / "info").read_text(encoding="utf-8")).get("@type") == MESHES]
+    sizes: Counter[int] = Counter()
+    for folder in meshes or shapes:
+        sizes.update({int(file.name): file.stat().st_size for file in folder.iterdir() if file.name.isdigit()})
+    return tuple(label for label, _ in sizes.most_common(SELECTED))
 
 
 def at(scene: dict[str, Any], base_url: str) -> dict[str, Any]:
