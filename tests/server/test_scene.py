@@ -77,7 +77,8 @@ def test_meshes_and_skeletons_beside_a_segmentation_are_shown_with_it(tmp_path: 
 
 def test_the_view_opens_with_the_largest_meshes_whatever_the_sizes_of_skeletons(tmp_path: Path) -> None:
     labels = write(tmp_path / "cells.ome.zarr", np.full((4, 64, 64), 7, np.uint32), "labels")
-    sizes = {"a.skeletons": ("neuroglancer_skeletons", {7: 10, 8: 999}), "b.mesh": ("neuroglancer_multilod_draco", {7: 200, 8: 100})}
+    meshes, skeletons = "neuroglancer_multilod_draco", "neuroglancer_skeletons"
+    sizes = {"a.skeletons": (skeletons, {7: 10, 8: 999}), "b.mesh": (meshes, {7: 200, 8: 100})}
     for name, (kind, objects) in sizes.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "info").write_text(json.dumps({"@type": kind, "segmentation": "cells.ome.zarr"}))
