@@ -14,6 +14,7 @@ from tornado import httpserver, netutil, web
 from emkit.errors import ParameterError
 from emkit.server import handlers
 from emkit.server.capability import provide_key
+from emkit.server.corrected import correctable_scene
 from emkit.server.predicted import predicted_layer
 from emkit.server.scene import at, shapes_of, volume_scene
 
@@ -45,24 +46,40 @@ class _Door(_Token):
 
 
 @asynccontextmanager
-async def serving(volume: Path, *, before: Path | None = None, model: Path | None = None, port: int = 0) -> AsyncIterator[str]:
+async def serving(
+    volume: Path,
+    *,
+    before: Path | None = None,
+    model: Path | None = None,
+    box: str | None = None,
+    image: Path | None = None,
+    correct: bool = False,
+    port: int = 0,
+) -> AsyncIterator[str]:
     """Serve one volume while the context is open; yields the address that opens it. `port` 0 takes a free one.
 
-    With a `model`, what it predicts where somebody looks is laid over the volume.
+    With a `model`, what it predicts where somebody looks, in a `box` if there is one, is laid over the volume; an `image` lies
+    under it. With `correct`, cells of a segmentation are merged and split by click.
 
     Raises PathError if there is no such volume or folder, ParameterError if the port cannot be had.
     """
     scene = volume_scene(volume, before=before, key=provide_key())
     if model:
-        scene["layers"].append(predicted_layer(volume, model, provide_key()))
-    granted = [folder.resolve() for folder in (volume, before, *shapes_of(volume), model) if folder is not None]
+        scene["layers"].append(predicted_layer(volume, model, provide_key(), box))
+    if image:
+        scene["layers"][:0] = volume_scene(image, key=provide_key())["layers"]
+    if correct:
+        scene = correctable_scene(scene, volume, provide_key())
+    granted = [folder.resolve() for folder in (volume, before, *shapes_of(volume), model, image) if folder is not None]
     try:
         sockets = netutil.bind_sockets(port, "127.0.0.1")
     except (OSError, OverflowError) as error:
         raise ParameterError(f"Port {port} cannot be listened on: {error}. Pass another --port, or none for a free one.") from error
     found: int = sockets[0].getsockname()[1]
     token = secrets.token_urlsafe(24)
-    routes = [(pattern, type(cls.__name__, (_Token, cls), {}), given) for pattern, cls, given in handlers("/", granted)]
+    routes = [
+        (pattern, type(cls.__name__, (_Token, cls), {}), given) for pattern, cls, given in handlers("/", granted, correct=correct)
+    ]
     door = ("/", _Door, {"scene": scene})
     server = httpserver.HTTPServer(web.Application([door, *routes], token=token, port=found, log_function=_say_nothing))
     server.add_sockets(sockets)

@@ -23,7 +23,7 @@ from emkit.view.client import client_folder
 if TYPE_CHECKING:
     from emkit.io.virtual import SectionsAsZarr
 
-QUIET = Path(__file__).with_name("quiet.js")
+QUIET, CORRECT = (Path(__file__).with_name(name) for name in ("quiet.js", "correct.js"))
 # All that the client page may do: run its own scripts and decoders, and fetch from its own origin. A prepared link cannot make it
 # fetch from, or send to, anywhere else.
 CLIENT_POLICY = (
@@ -61,7 +61,7 @@ def jailed(folder: Path, relative: str) -> Path:
     return full
 
 
-class _Member(web.RequestHandler):
+class Member(web.RequestHandler):
     """For who is logged in, and only to read."""
 
     async def prepare(self) -> None:
@@ -78,26 +78,29 @@ async def _done(prepared: Awaitable[None] | None) -> None:
         await prepared
 
 
-class Page(_Member):
-    """The viewer's page: the wheel's own, with `quiet.js` before its scripts."""
+class Page(Member):
+    """The viewer's page: the wheel's own, with `quiet.js` before its scripts, and an icon of nothing: else browsers ask for one."""
 
     def get(self) -> None:
         page = (client_folder() / "index.html").read_text()
         self.set_header("Content-Security-Policy", CLIENT_POLICY)
         self.set_header("Cache-Control", "private, no-cache")
-        self.finish(page.replace("<head>", f'<head><script src="{QUIET.name}"></script>', 1))
+        scripts = "".join(f'<script src="{script.name}"></script>' for script in (QUIET, CORRECT))
+        self.finish(page.replace("<head>", f'<head><link rel="icon" href="data:,">{scripts}', 1))
 
     head = get
 
 
-class Client(_Member, web.StaticFileHandler):
+class Client(Member, web.StaticFileHandler):
     """The page's scripts, styles and decoders, each with a digest in its name."""
 
     def set_extra_headers(self, path: str) -> None:
-        self.set_header("Cache-Control", "private, no-cache" if path == QUIET.name else "private, max-age=31536000, immutable")
+        self.set_header(
+            "Cache-Control", "private, no-cache" if path in (QUIET.name, CORRECT.name) else "private, max-age=31536000, immutable"
+        )
 
 
-class Data(_Member, web.StaticFileHandler):
+class Data(Member, web.StaticFileHandler):
     """Files of a granted folder: `<capability>/<path>`. One range is answered by 206, several by the whole (as HTTP allows)."""
 
     def initialize(self, gate: Gate) -> None:  # type: ignore[override]  # tornado calls it with what the route says
@@ -139,7 +142,7 @@ def _read_key(grant: Grant, key: str) -> bytes | None:
     return volume.get(key)
 
 
-class _Keys(_Member):
+class Keys(Member):
     """A granted folder as a zarr array whose keys are made on demand: `<capability>/<key>`."""
 
     def initialize(self, gate: Gate) -> None:
@@ -168,7 +171,7 @@ class _Keys(_Member):
         return self.get(path)
 
 
-class Sections(_Keys):
+class Sections(Keys):
     """Sections as the volume they will become, each chunk cut on demand."""
 
     def read(self, grant: Grant, key: str) -> bytes | None:
@@ -177,7 +180,7 @@ class Sections(_Keys):
         return _read_key(grant, key)
 
 
-class Predictions(_Keys):
+class Predictions(Keys):
     """What a model predicts of a volume, each chunk when it is looked at."""
 
     gone = False
@@ -191,4 +194,4 @@ class Predictions(_Keys):
 
         if grant.model is None:
             raise web.HTTPError(403, "the capability names no model")
-        return predicted(grant.folder, grant.model).get(key, lambda: self.gone)
+        return predicted(grant.folder, grant.model, grant.box).get(key, lambda: self.gone)

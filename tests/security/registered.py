@@ -75,7 +75,7 @@ def of_dashboards() -> Iterator[Route]:
     base_url = "/services/dashboards/"
     application = Application(routes(base_url, [], [], ""), base_url=base_url)
     yield from of(application.default_router)
-    load_extensions(("emkit.server",), ExtensionHost(application, Config()))
+    load_extensions(("emkit.server",), ExtensionHost(application, Config(ViewServer={"correct": False})))
     yield from of(application.default_router)
 
 

@@ -175,10 +175,13 @@ SERVERS = [  # behind the proxy, each asking the hub who comes
     Row("GET", "/user/{server}/api/emkit/activity", OWN | JOB),
     Row("GET", "/user/{server}/emkit/v/name/", OWN | JOB),
     Row("GET", "/user/{server}/emkit/v/name/quiet.js", OWN | JOB),
+    Row("GET", "/user/{server}/emkit/v/name/correct.js", OWN | JOB),
     *rows("GET", "/user/{server}/emkit/v/name/main.js", OWN | JOB),
     Row("GET", "/user/{server}/emkit/data/{capability}/secret.txt", OWN | JOB),
     *rows("GET", "/user/{server}/emkit/sections/{capability}/zarr.json", OWN | JOB),
     *rows("GET", "/user/{server}/emkit/predict/{capability}/zarr.json", OWN | JOB),
+    *rows("GET", "/user/{server}/emkit/correct/{capability}/0/zarr.json", OWN | JOB),
+    *rows("GET POST", "/user/{server}/emkit/correct/{capability}/edits", OWN | JOB),
     *rows("POST", "/user/{server}/api/shutdown", OWN | JOB),
 ]
 SERVICES = [
@@ -206,6 +209,7 @@ SERVICES = [
     ),  # and then a capability, which only the page's own kernel makes
     *rows("GET", "/services/dashboards/emkit/sections/none/zarr.json", LOGGED_IN),
     *rows("GET", "/services/dashboards/emkit/predict/none/zarr.json", LOGGED_IN),
+    *rows("POST", "/services/dashboards/emkit/correct/none/edits", NONE),
     Row("GET", "/services/dashboards/api/contents", NONE),
     Row("GET", "/services/dashboards/files/notes.ipynb", NONE),
     Row("GET", "/services/overview/", LOGGED_IN),

@@ -189,7 +189,6 @@ def _config(site: DashboardSettings, host: str, port: int, prefix: str, scratch:
     config.VoilaExecutor.update(cell_error_instruction="Please tell the person who runs this site; its log says more.")
     config.Kernels.update(scratch=str(scratch), buffer_offline_messages=False)
     config.KernelManager.update(autorestart=False, shutdown_wait_time=1, transport="ipc")
-    config.ViewServer.update(
-        roots=[str(scratch), *map(str, site.data_roots)]
-    )  # emkit.server shows guests these folders and no others
+    # emkit.server shows guests these folders and no others, and they change nothing there
+    config.ViewServer.update(roots=[str(scratch), *map(str, site.data_roots)], correct=False)
     return config
