@@ -19,14 +19,16 @@ from emkit.membrane.targets import check_learnable, understand
 from emkit.provenance import Written, written
 from emkit.run.executor import needs
 from emkit.run.machine import cores
+from emkit.steps.curves import CHECKPOINTS, Point, best_part, keep_points, points_of_part, stop_asked, write_sample
 
 if TYPE_CHECKING:  # torch is slow to import: workers have it from the process they are forked from
     from emkit.membrane.model import Configuration, Model
     from emkit.membrane.sampling import Field
     from emkit.membrane.trainer import Trainer
 
-CHECKPOINTS, CURVE = "checkpoints", "curve.csv"
-KEPT = 2  # checkpoints: one may be lost with a machine that falls
+CURVE = "curve.csv"
+KEPT = 2  # checkpoints, and the best: one may be lost with a machine that falls
+POINTS_OF_PART = 25  # that are told of the loss
 TRAINER = "emkit.membrane.trainer"
 DRIVER_S = 4.0  # core-seconds that a run takes beside its worker: most of them to import torch
 
@@ -40,20 +42,6 @@ class Data:
     pairing: Pairing
 
 
-@dataclass(frozen=True)
-class Point:
-    """How far a training was after a part: its running loss, and its scores on what was left out."""
-
-    step: int
-    core_s: float
-    loss: float
-    scores: dict[str, float]
-
-    def __str__(self) -> str:
-        told = ", ".join(f"{name} {value:.3f}" for name, value in self.scores.items())
-        return f"step {self.step}, {self.core_s:.0f} core-s: loss {self.loss:.4f}; on what was left out: {told}"
-
-
 @needs(TRAINER)
 def train_part(course: Course, data: Data, out: Path, part: int, parts: int) -> Point:
     """One task: from the checkpoint of the part before to that of this one.
@@ -61,31 +49,49 @@ def train_part(course: Course, data: Data, out: Path, part: int, parts: int) -> 
     A checkpoint that is gone is made anew, from the last one that is there.
     """
     pupil = _pupil(course, data, out, part)
-    scores: dict[str, float] = {}
     for number in range(pupil.part, part + 1):
-        pupil.trainer.until((number + 1) / parts)
-        scores = pupil.validated(quick=number + 1 < parts)
+        point = _learn(pupil, out, number, parts)
         pupil.trainer.save(_checkpoint(out, number))
-        _checkpoint(out, number - KEPT).unlink(missing_ok=True)
+        for old in {*range(number - KEPT + 1)} - {best_part(out)}:
+            _checkpoint(out, old).unlink(missing_ok=True)
         pupil.part = number + 1
     _pupils[out] = pupil
-    done = pupil.trainer.progress
-    return Point(done.step, round(done.spent_s, 1), round(done.loss, 6), scores)
+    return point
+
+
+def _learn(pupil: "Pupil", out: Path, number: int, parts: int) -> Point:
+    """A part, told of as it goes; cut short, but for the first steps of all, where the training is to stop."""
+    with points_of_part(out, number) as tell:
+        for k in range(1, POINTS_OF_PART + 1):
+            if stopped := pupil.trainer.progress.step > 0 and stop_asked(out):
+                break
+            before = pupil.trainer.progress.step
+            pupil.trainer.until((number + k / POINTS_OF_PART) / parts)
+            if pupil.trainer.progress.step > before:
+                tell(pupil.point())
+        scores = pupil.validated(out, quick=number + 1 < parts)
+        tell(point := replace(pupil.point(), scores=scores, stopped=stopped))
+    return point
 
 
 @needs(TRAINER)
 def write_trained(course: Course, data: Data, out: Path, curve: Sequence[Point], training: dict[str, str]) -> Written:
-    """One task: the model with the running mean of the weights, and the curve of its training."""
+    """One task: the model with the running mean of the weights, and the curve of its training.
+
+    It is that of the last part, or of the best one where the training was to stop: its rate had not yet fallen then.
+    """
     from emkit.membrane.model import write_model
 
-    pupil = _pupil(course, data, out, len(curve))
-    configuration = replace(pupil.configuration, validation=curve[-1].scores, training=training)
+    best = max(range(len(curve)), key=lambda part: curve[part].worth)
+    chosen = best if curve[-1].stopped else len(curve) - 1
+    pupil = _pupil(course, data, out, chosen + 1)
+    configuration = replace(pupil.configuration, validation=curve[chosen].scores, training=training)
     with (out / CURVE).open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["step", "core_s", "loss", *curve[-1].scores])
         for point in curve:
             table.writerow([point.step, point.core_s, point.loss, *(f"{value:.4f}" for value in point.scores.values())])
-    return written(out, *write_model(out, pupil.averaged().network, configuration), out / CURVE)
+    return written(out, *write_model(out, pupil.averaged().network, configuration), out / CURVE, *keep_points(out))
 
 
 def remove_checkpoints(out: Path) -> None:
@@ -111,8 +117,13 @@ class Pupil:
         network.load_state_dict(self.trainer.mean)
         return Model(network.eval(), self.configuration)
 
-    def validated(self, *, quick: bool) -> dict[str, float]:
-        """The scores on what was left out; the trainer is told how long they took."""
+    def point(self) -> Point:
+        """How far it is."""
+        done = self.trainer.progress
+        return Point(done.step, round(done.spent_s, 1), round(done.loss, 6))
+
+    def validated(self, out: Path, *, quick: bool) -> dict[str, float]:
+        """The scores on what was left out, with a picture of it; the trainer is told how long that took."""
         from emkit.membrane.inference import Gray, Predictor, fastest_precision
         from emkit.membrane.validation import scores
 
@@ -121,9 +132,9 @@ class Pupil:
         predictor = Predictor(self.averaged(), precision=fastest_precision(device), device=device, gray=Gray(0.0, 1.0))
         depth, height, width = shape = self.left_out.image.shape
         whole = Block((0, depth), (0, height), (0, width))
-        told = scores(
-            self.left_out, predictor.predict(self.left_out.image, whole, whole, shape), self.configuration.dim, quick=quick
-        )
+        found = predictor.predict(self.left_out.image, whole, whole, shape)
+        told = scores(self.left_out, found, self.configuration.dim, quick=quick)
+        write_sample(out, self.left_out.image[0], found[0, 0], self.left_out.maps[0, 0])
         self.trainer.took(time.process_time() - began_s)
         return told
 

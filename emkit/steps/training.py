@@ -4,6 +4,7 @@ A part ends with a checkpoint and with scores on what was left out. Parts are ta
 last of them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -19,12 +20,14 @@ from emkit.io.voxels import open_voxels
 from emkit.membrane.course import Course, angstrom, check_continued, network_for, parse_objectives, patch_for
 from emkit.membrane.targets import LabelKind
 from emkit.params import Positive, Reads, Unit, Writes
+from emkit.progress import Tick, tell
 from emkit.provenance import digest
 from emkit.run.machine import cores
 from emkit.run.plan import Load, Plan
 from emkit.run.stage import stage
 from emkit.run.step import Body, step
-from emkit.steps.learning import CHECKPOINTS, Data, Point, remove_checkpoints, train_part, write_trained
+from emkit.steps.curves import CHECKPOINTS, Point
+from emkit.steps.learning import Data, remove_checkpoints, train_part, write_trained
 
 CPU_SECONDS = 600.0
 PART_S, PART_STEPS, PARTS = 30.0, 25, 20  # core-seconds, or steps, between checkpoints; parts at most
@@ -160,9 +163,12 @@ def train_membranes(
     (out / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     data = Data(images.absolute(), labels.absolute(), pairing)
     curve: list[Point] = []
-    for part in range(parts):
+    tell(_tick(curve, parts))
+    while len(curve) < parts and not (curve and curve[-1].stopped):
+        part = len(curve)
         task = {"part": (course, data, out, part, parts)}
         curve.append((yield from stage(f"train {part + 1} of {parts}", train_part, task, "parts"))["part"])
+        tell(_tick(curve, parts))
     training = {"images": digest(images), "labels": digest(labels)}
     yield from stage("write", write_trained, {"model": (course, data, out, tuple(curve), training)})
     remove_checkpoints(out)
@@ -176,6 +182,12 @@ def _check_labels(path: Path, labels: Voxels) -> None:
             f"labels: {path} holds {labels.dtype}; needed: whole numbers, a number for each cell or for each kind. "
             "Save the labels as 8, 16 or 32 bit integers, not as a picture of them."
         )
+
+
+def _tick(curve: Sequence[Point], parts: int) -> Tick:
+    """What stands in the bar while the next part is learned."""
+    seconds = curve[-1].core_s / cores() if curve else 0.0
+    return Tick("train", len(curve), parts, "parts", seconds, note=str(curve[-1]) if curve else "")
 
 
 def _parts(course: Course) -> int:

@@ -114,6 +114,16 @@ def draw_parallax() -> Image.Image:
     return Image.fromarray(np.concatenate([np.asarray(found), np.full((400, 4), 255, np.uint8), np.asarray(planted)], axis=1))
 
 
+def draw_segment_a_volume() -> Image.Image:
+    """A section of a phantom, and the cells that are to be found in it."""
+    phantom = SectionPhantom((400, 318), 1, seed=1, jitter=0)
+    bare = np.repeat(phantom.render_section(0)[..., None], 3, axis=-1)
+    cells = phantom.label_section(0)
+    hues = np.random.default_rng(0).uniform(60, 255, (int(cells.max()) + 1, 3))
+    coloured = (0.5 * bare + 0.5 * hues[cells]).astype(np.uint8)
+    return Image.fromarray(np.concatenate([bare, np.full((PANEL[0], 4, 3), 255, np.uint8), coloured], axis=1))
+
+
 def _grey(values: np.ndarray) -> np.ndarray:
     least, most = np.percentile(values, (1, 99))
     return (np.clip((values - least) / (most - least), 0, 1) * 255).astype(np.uint8)
@@ -123,6 +133,7 @@ if __name__ == "__main__":
     pictures = {
         "align_sections": draw_align_sections,
         "montage_align_judge": draw_montage_align_judge,
+        "segment_a_volume": draw_segment_a_volume,
         "make_phantom": draw_make_phantom,
         "count_a_scan": draw_count_a_scan,
         "stream_a_scan": draw_stream_a_scan,

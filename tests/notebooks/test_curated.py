@@ -9,12 +9,13 @@ from emkit.notebooks import Template, run, templates
 from emkit.notebooks.templates import parameters_of
 
 CURATED = templates([Path(__file__).parents[2] / "notebooks"])
+BRIEF = {"segment_a_volume": {"cpu_seconds": 6.0}}  # where what takes long is how long somebody asks for
 
 
 @pytest.mark.parametrize("template", CURATED, ids=lambda template: template.path.stem)
 def test_it_runs_from_its_own_parameters(template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    run(template.path, Path("done.ipynb"), {})
+    run(template.path, Path("done.ipynb"), BRIEF.get(template.path.stem, {}))
     kept = nbformat.read("done.ipynb", as_version=4)
     widgets = kept.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"].values()
     said = [str(widget["state"].get("value")) for widget in widgets]

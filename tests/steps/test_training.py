@@ -20,6 +20,7 @@ from emkit.progress import Cancelled, Tick, listening
 from emkit.run.drive import execute
 from emkit.run.place import Place
 from emkit.run.step import bind
+from emkit.steps.curves import Standing, ask_to_stop, standing
 from tests.io.readers import write_volume
 
 NM = (50.0, 4.0, 4.0)
@@ -109,6 +110,25 @@ def test_a_training_that_is_cut_off_goes_on_to_the_same_bytes(place: Path, tmp_p
     assert "train 1 of 2" not in ended and "write" in ended
     for name in ("weights.safetensors", "model.json"):
         assert (out / name).read_bytes() == (place / "model" / name).read_bytes()
+
+
+def test_a_training_that_is_to_stop_gives_the_model_of_its_best_part(place: Path, tmp_path: Path, one_process: Place) -> None:
+    told: list[Standing] = []
+
+    def hear(tick: Tick) -> None:
+        if (tick.what, tick.done) == ("train", 1) and (now := standing(tmp_path / "m")):
+            told.append(now)
+            ask_to_stop(tmp_path / "m")
+
+    with listening(hear):
+        report = execute(call(place / "images", place / "labels", tmp_path / "m", **LEARNS), on=one_process)
+    first, second = report.curve
+    assert (first.step, second.step, second.stopped) == (25, 25, True)
+    assert told[0].points[-1] == first and len(told[0].points) == 26 and not told[0].over
+    assert read_configuration(tmp_path / "m").validation == first.scores
+    after = standing(tmp_path / "m")
+    assert after is not None and after.over and after.points[: len(told[0].points)] == told[0].points
+    assert after.sample.startswith(b"\x89PNG")
 
 
 def test_a_part_that_fails_within_a_step_is_tried_again_from_its_beginning(

@@ -15,3 +15,9 @@ function make(name, parent, text, attributes = {}) {
 function draw(name, attributes, parent, text) {
   return fill(document.createElementNS(SVG, name), parent, text, attributes);
 }
+
+// 1, 2 or 5 times a power of ten: about `count` round steps up to `top`.
+function roundStep(top, count) {
+  const raw = top / count, power = 10 ** Math.floor(Math.log10(raw));
+  return [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= raw);
+}

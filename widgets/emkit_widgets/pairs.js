@@ -1,12 +1,6 @@
 // A plot and a table of pairs of sections, one selection for both. Each pair: {fixed, moving, names, snr, residual_px, flagged, reasons}.
 const HEIGHT = 190, LEFT = 44, RIGHT = 14, TOP = 14, BOTTOM = 34;
 
-// 1, 2 or 5 times a power of ten: about `count` round steps up to `top`.
-function step(top, count) {
-  const raw = top / count, power = 10 ** Math.floor(Math.log10(raw));
-  return [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= raw);
-}
-
 function number(value, digits) {
   return value === null ? "–" : value.toFixed(digits);
 }
@@ -25,12 +19,12 @@ function plot(svg, pairs, threshold, selected, choose) {
   const sections = Math.max(...pairs.map((pair) => pair.moving), 1) + 1;
   const x = (z) => LEFT + ((z + 0.5) * (width - LEFT - RIGHT)) / sections;
   const y = (snr) => HEIGHT - BOTTOM - (snr / top) * (HEIGHT - TOP - BOTTOM);
-  const size = step(top, 4);
+  const size = roundStep(top, 4);
   for (let snr = 0; snr <= top; snr += size) {
     draw("line", { x1: LEFT, x2: width - RIGHT, y1: y(snr), y2: y(snr), class: "grid" }, svg);
     draw("text", { x: LEFT - 8, y: y(snr) + 4, class: "scale end" }, svg, +snr.toPrecision(3));
   }
-  const every = Math.max(1, Math.round(step(sections, width / 40)));
+  const every = Math.max(1, Math.round(roundStep(sections, width / 40)));
   for (let z = 0; z < sections; z += every) draw("text", { x: x(z), y: HEIGHT - 18, class: "scale middle" }, svg, z);
   draw("text", { x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 3, class: "scale middle" }, svg, "section");
   draw("text", { x: 12, y: HEIGHT / 2 - 8, class: "scale middle", transform: `rotate(-90 12 ${HEIGHT / 2 - 8})` }, svg, "SNR of the pair");
