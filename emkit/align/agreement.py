@@ -30,7 +30,7 @@ from emkit.transforms import Floats
 RINGS = 64  # a cycle a px
 HIGHEST = 0.45  # cycles a px: beyond are the corners of the square
 BLOCK_PX = 8
-NEIGHBOURHOOD_PX = 20  # over which local agreement is told: a neurite or two
+NEIGHBOURHOOD_PX = 8  # over which local agreement is told: a membrane and what lies along it
 EDGE = 0.03  # of each half axis that the window takes to fall
 LEAST_ALIKE = 0.1  # share of slopes in common that is believed at least, which keeps steps short
 TINY = float(np.finfo(np.float32).tiny)  # keeps sums of nothing from being divided by

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from emkit.align.agreement import Agreement
 from emkit.align.landmarks import Landmark, pin
-from emkit.align.pairs import Match, match_pair
+from emkit.align.pairs import Match, densely_matched, match_pair
 from emkit.align.placement import Placement, bridges, place_sections, rejoined
 from emkit.align.quality import CALIBRATION, DISAGREEMENT, PairQuality, calibrated_threshold, judge_match, links
 from emkit.align.refining import Seen, refine_affine, refine_elastic
@@ -29,6 +29,7 @@ from emkit.transforms import Affine, CoordinateMap, Elastic
 Model = Literal["affine", "elastic"]
 Image = NDArray[np.generic]
 
+BENT_PX = 1.0  # patches of sections that do not bend lie within .5 px of their affine, those of real neighbours 2 to 4
 PLACE_SNR = 6.5  # of whole sections: strangers, tried at every turn, stay below
 
 
@@ -69,14 +70,21 @@ def align_pair(
                 f"The moving section is mirrored: flipped left to right it matches with SNR {turned.snr:.2f}, "
                 f"as it is with {match.snr:.2f}. Flip it, or pass mirrored=True to have it flipped by the map."
             )
-        return flip.compose(refined(fixed, np.ascontiguousarray(moving[:, ::-1]), turned.affine, model))
-    return refined(fixed, moving, match.affine, model)
+        return flip.compose(refined(fixed, np.ascontiguousarray(moving[:, ::-1]), turned, model))
+    return refined(fixed, moving, match, model)
 
 
-def refined(fixed: Image, moving: Image, start: Affine, model: Model) -> CoordinateMap:
-    """The map of ``model`` near ``start``."""
+def refined(fixed: Image, moving: Image, match: Match, model: Model) -> CoordinateMap:
+    """The map of ``model`` near that of the match.
+
+    Where sections bend against each other by more than `BENT_PX`, no affine lays all their waves onto each other, and the one of
+    most likelihood would be that of some part: the one that patches agree on is of the whole.
+    """
+    bent = match.residual_px > BENT_PX
+    if bent and model == "affine":
+        return densely_matched(fixed, moving, match)
     still, other = Seen.of(fixed), Seen.of(moving)
-    affine = refine_affine(still, other, start)
+    affine = match.affine if bent else refine_affine(still, other, match.affine)
     return affine if model == "affine" else refine_elastic(still, other, affine)
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from emkit.align.correlation import Pixels, correlate, find_peaks, normalise, shrink, taper, without_pattern
-from emkit.align.fit import fit_affine
+from emkit.align.fit import Fit, fit_affine
 from emkit.align.options import LEAST_POINTS, USUAL, MatchOptions
 from emkit.errors import ParameterError
 from emkit.transforms import Affine, Floats
@@ -30,6 +30,7 @@ CIRCLE = tuple(float(angle) for angle in range(-180, 180, 3))
 SURE_SNR = 7.0  # a whole-section SNR above this needs no second look over the circle
 WINDOWS_PX = (128, 96, 64, 48, 32)  # of patches; the largest of which a section holds 2 × 2
 NOISE_SNR = 3.5  # what patches that share nothing reach: they get no say
+DENSE = 15  # patches across where the affine is to be that of all of them
 INLIER_PX = 4.0  # residual up to which a patch agrees with the affine; smooth distortion of real sections stays below
 
 
@@ -154,12 +155,21 @@ def refine(fixed: Pixels, moving: Pixels, start: Affine, window: int, scale: int
         patches = compare_patches(small_fixed, small_moving, affine.shrunk(factor), side, across, factor, options)
         if len(patches.points) < 2 * across:
             return Match(affine, window, failure="no overlap")  # at some level the patches left the section
-        weights = np.clip(patches.snr - NOISE_SNR, 0.05, 20) ** 2
-        fit = fit_affine(patches.points, patches.targets, weights)
+        fit = _fit(patches)
         affine = fit.affine.enlarged(factor)
     agreeing = float((fit.residual_px < INLIER_PX).mean())
     snr, residual = float(np.median(patches.snr)), float(np.median(fit.residual_px))
     return Match(affine, window, snr=snr, residual_px=residual, inliers=agreeing)
+
+
+def densely_matched(fixed: NDArray[np.generic], moving: NDArray[np.generic], match: Match) -> Affine:
+    """The affine of a match, from more patches: where sections bend, what each patch adds is its own place."""
+    return _fit(compare_patches(normalise(fixed), normalise(moving), match.affine, match.window_px, DENSE)).affine
+
+
+def _fit(patches: Patches) -> Fit:
+    """Patches count as they are seen above the noise."""
+    return fit_affine(patches.points, patches.targets, np.clip(patches.snr - NOISE_SNR, 0.05, 20) ** 2)
 
 
 def schedule(shape: tuple[int, ...], window: int, scale: int) -> list[tuple[int, int, int]]:
