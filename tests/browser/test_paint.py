@@ -49,7 +49,7 @@ def drag(page: Page, canvas: Locator, *points: tuple[float, float]) -> None:
     page.mouse.up()
 
 
-def test_paint_predict_undo(canvas: Locator, page: Page, lab: Lab, watch: Watch) -> None:
+def test_paint_predict_undo(canvas: Locator, page: Page, lab: Lab, watch: Watch, tmp_path: Path) -> None:
     counted = page.locator(".emkit-paint .counted")
     expect(counted).to_have_text("Round 1: 0 strokes, 0.0 min")
     drag(page, canvas, (0.25, 0.25), (0.25, 0.75))
@@ -66,6 +66,7 @@ def test_paint_predict_undo(canvas: Locator, page: Page, lab: Lab, watch: Watch)
     expect(canvas).to_have_attribute("data-known", "true", timeout=120_000)
     expect(page.locator(".emkit-paint .busy")).to_have_text("")
     assert (pixels(canvas).astype(int) - before)[..., 0].mean() > 5, "the prediction is laid over in red"
+    page.locator(".emkit-paint").screenshot(path=tmp_path / "panel.png")
     canvas.press("1")
     canvas.press("f")
     drag(page, canvas, (0.6, 0.6))

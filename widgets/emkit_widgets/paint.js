@@ -81,7 +81,7 @@ function render({ model, el }) {
   for (const [name, words, key, title] of TOOLS) make("button", find(".tool"), words, { type: "button", "data-tool": name, title: `${title} (${key})` });
 
   let picture = null; // what arrived last: its window and four arrays
-  let asked = null; // the window that was asked for
+  let waiting = false; // for a window: one at a time, so that who drags is not ahead of the line
   let way = []; // [y, x] px at full size, while the pointer is down
   let pointer = null, hidden = false, stale = true, frame = 0, dragged = null;
 
@@ -89,8 +89,8 @@ function render({ model, el }) {
   const ask = (what, more = {}) => model.send({ do: what, window: windowOf(model), ...more });
   const look = () => {
     const window = windowOf(model);
-    if (sameWindow(window, asked)) return;
-    asked = window;
+    if (waiting || sameWindow(window, picture?.window)) return;
+    waiting = true;
     canvas.setAttribute("aria-busy", "true");
     ask("look");
   };
@@ -157,11 +157,13 @@ function render({ model, el }) {
   }
 
   const arrived = (message, buffers) => {
-    if (message.changed) { asked = null; look(); return; }
-    if (message.picture && sameWindow(message.picture, windowOf(model))) {
+    if (message.refused) { waiting = false; return; }
+    if (message.picture) {
       const [gray, painted, probability, known] = buffers.map(copied);
       picture = { window: message.picture, gray, painted, probability, known };
+      waiting = false;
       canvas.setAttribute("aria-busy", "false");
+      look(); // the page may have moved on meanwhile
       canvas.dataset.known = String(known.some(Boolean));
     } else if (message.painted && picture && sameWindow(message.painted, picture.window)) picture.painted = copied(buffers[0]);
     else return;

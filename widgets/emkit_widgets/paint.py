@@ -48,6 +48,7 @@ class PaintView(anywidget.AnyWidget):
         given = {"place": (depth // 2, height / 2, width / 2), "pixel_nm": easel.voxel_size_nm[2]} | kwargs
         super().__init__(levels=[list(shape) for shape in easel.level_shapes], **given)
         self.easel, self._on_train = easel, on_train
+        self._shown: Window | None = None
         self.told: Future[None] = Future()  # done when the last prediction is shown
         self._model_changed()
         self.on_msg(self._hear)
@@ -56,7 +57,8 @@ class PaintView(anywidget.AnyWidget):
         """Predict with this model from now on, and what is shown at once."""
         self.easel.use(model)
         self._model_changed()
-        self.send({"changed": True})  # the page asks for what it shows
+        if self._shown:
+            self.predict([self._shown], self._shown)
 
     def _model_changed(self) -> None:
         self.model_name = self.easel.model.name if self.easel.model else WITHOUT_MODEL
@@ -64,7 +66,7 @@ class PaintView(anywidget.AnyWidget):
 
     def _hear(self, _: Any, message: dict[str, Any], __: list[memoryview]) -> None:
         self.trouble = ""
-        window = Window(**message["window"])
+        window = self._shown = Window(**message["window"])
         try:
             match message["do"]:
                 case "look":
@@ -83,6 +85,7 @@ class PaintView(anywidget.AnyWidget):
                     self._on_train()
         except (EmkitError, OSError) as refused:
             self.trouble = str(refused)
+            self.send({"refused": True})
 
     def predict(self, windows: Sequence[Window], shown: Window) -> "Future[None]":
         """Ask the model about windows, beside the kernel's other work; then show one. The future is done when it is shown."""
