@@ -110,7 +110,8 @@ def score(
     job = Job(found, truth, kind, dim or told_dim(found) or 2)
     depth, *section = scored.shape
     held = prod(section) * (depth if job.dim == 3 or kind == "cleft" else 1)
-    work = Load(1 if job.dim == 3 or kind == "cleft" else depth, 60_000_000 + 90 * held, held * (1e-7 if is_labels else 5e-6))
+    task_bytes = 60_000_000 + (20 if is_labels and kind == "instances" else 108) * held  # measured
+    work = Load(1 if job.dim == 3 or kind == "cleft" else depth, task_bytes, held * (1e-7 if is_labels else 5e-6))
     yield Plan(20_000_000, 100_000, 0.5, stages=(work,) if is_labels or kind == "cleft" else (work, work))
 
     if kind == "cleft":

@@ -253,7 +253,7 @@ def _plan(job: Job) -> Plan:
     block = [min(n, s) for n, s in zip(job.shape, job.side, strict=True)]
     around = prod(min(n, s + 2 * h) for n, s, h in zip(job.shape, block, halos(job.geometry), strict=True))
     seconds = around / 6e6
-    work = Load(prod(grid), 120_000_000 + 40 * around, seconds)
+    work = Load(prod(grid), 120_000_000 + (21 if job.geometry.flat else 25) * around, seconds)
     shard = prod(min(n, s) for n, s in zip(job.shape, shard_shape(4), strict=True)) * 4
     write = Load(-(-voxels * 4 // shard), memory_to_write(shard), shard / 100e6)
     return Plan(60_000_000, voxels * 3, 1.0, stages=(work, write))
