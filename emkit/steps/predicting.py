@@ -42,7 +42,7 @@ LAYOUTS: dict[int, tuple[Shape, Shape]] = {  # by dimension: chunk and shard; a 
     3: ((64, 64, 64), (256, 256, 256)),
 }
 HALOS: dict[int, Shape] = {2: (0, 96, 96), 3: (48, 48, 48)}  # for the plan
-TORCH_BYTES, TILE_BYTES, VOXEL_S = 300_000_000, 400, 7e-7
+TORCH_BYTES, TILE_BYTES, VOXEL_S = 300_000_000, 200, 7e-7
 FOREIGN = 8.0  # a voxel so many times larger or smaller than the model's is a wrong unit
 BOX = re.compile(r"(\d+):(\d+),(\d+):(\d+),(\d+):(\d+)")
 
