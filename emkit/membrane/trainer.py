@@ -7,7 +7,6 @@ rate falls with what is left of them. Checkpoints are safetensors: nothing is un
 
 import json
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatch
@@ -21,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from emkit.errors import DataError, ParameterError
+from emkit.membrane import ranks
 from emkit.membrane.geometry import as_tensor
 from emkit.membrane.losses import Objective
 from emkit.membrane.optimisation import optimisers
@@ -67,7 +67,7 @@ class Trainer:
         self.mean = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         self.progress = Progress()
 
-    def until(self, part: float, clock: Callable[[], float] = time.process_time) -> None:
+    def until(self, part: float, clock: Callable[[], float] = ranks.core_seconds) -> None:
         """Go on until this part of the whole is done, and one more validation in time."""
         began_s = clock() - self.progress.spent_s
         self.network.train()
@@ -106,7 +106,7 @@ class Trainer:
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = max(rate, 1e-3 * self.pace.rate)
-        drawn = [self.sampler.example(randomness(self.pace.seed, number + k)) for k in range(self.pace.batch)]
+        drawn = [self.sampler.example(randomness(self.pace.seed, number + k)) for k in ranks.share(self.pace.batch)]
         image, truth, weight = (as_tensor(np.stack([getattr(one, name) for one in drawn])) for name in ("image", "truth", "weight"))
         image, truth, weight = (part.to(self.device) for part in (image, truth, weight))
         image = image[:, None].contiguous(memory_format=_near(self.network))
@@ -114,8 +114,9 @@ class Trainer:
             optimiser.zero_grad(set_to_none=True)
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
             logits = self.network(image)
-        loss = total_loss(self.objectives, logits.float(), truth, weight)
+        loss = total_loss(self.objectives, *(ranks.gathered(part) for part in (logits.float(), truth, weight)))
         loss.backward()  # type: ignore[no-untyped-call]
+        ranks.add_gradients(self.network)
         for optimiser in self.optimisers:
             optimiser.step()
         self._average()
