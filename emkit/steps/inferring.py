@@ -26,12 +26,16 @@ else:
 
 INFERENCE = "emkit.membrane.inference"
 HALVED = "halved"  # a folder within the unfinished output
+SYMMETRIES = 8  # as many as move affinities furthest
 SAMPLED, SAMPLED_PX = 8, 1024  # sections, and the side of the square in each, whose gray values are looked at
 
 
 @dataclass(frozen=True)
 class Job:
-    """What each task needs to know. `box` is what is predicted of the source; `tasks` as many are there."""
+    """What each task needs to know. `box` is what is predicted of the source; `tasks` as many are there.
+
+    `coarser`: half of the looks are at the source so resampled, if there is more than one.
+    """
 
     model: Path
     voxels: Voxels
@@ -42,16 +46,28 @@ class Job:
     tta: int
     device: str
     tasks: int
+    coarser: Resampling | None = None
+
+    @property
+    def looks(self) -> tuple[tuple[Resampling, int], ...]:
+        """At what resolutions the source is looked at, and how often."""
+        if self.coarser is None or self.tta == 1:
+            return ((self.resampling, self.tta),)
+        return (self.resampling, self.tta - self.tta // 2), (self.coarser, self.tta // 2)
 
 
 @dataclass(frozen=True)
 class Means:
-    """How the device computes best, how far the network looks there, how blocks then differ from the whole; the last in words."""
+    """How the device computes best, how far the network looks there, how blocks then differ from the whole; the last in words.
+
+    `depth`: how many of its voxels before and behind a block the network may be shown.
+    """
 
     precision: Precision
     reach: Shape | None
     difference: float
     told: str
+    depth: int
 
     @property
     def exact(self) -> bool:
@@ -72,8 +88,9 @@ def find_means(model: Path, device: str) -> Means:
     check_device(device)
     use_threads(cores())
     precision = fastest_precision(device)
-    proof = Predictor(load_model(model), precision=precision, device=device).proof
-    return Means(precision, proof.reach, proof.difference, str(proof))
+    predictor = Predictor(load_model(model), tta=SYMMETRIES, precision=precision, device=device)
+    proof, depth = predictor.proof, predictor.halo[0]
+    return Means(precision, proof.reach, proof.difference, str(proof), depth + predictor.model.stride[0] if depth else 0)
 
 
 def measure_gray(voxels: Voxels, sections: tuple[int, ...]) -> GrayValues:
@@ -89,7 +106,7 @@ def measure_gray(voxels: Voxels, sections: tuple[int, ...]) -> GrayValues:
 def predict_block(job: Job, means: Means, gray: GrayValues, out: Path, block: Block) -> Written:
     """One task: a block of each volume."""
     said = probabilities(job, means, gray, block)
-    if _predictor(job.model, job.tta, job.device, means, gray).halved:
+    if any(_predictor(job.model, count, job.device, means, gray).halved for _, count in job.looks):
         (out / HALVED).mkdir(exist_ok=True)
         (out / HALVED / str(block)).touch()
     files: dict[str, str | None] = {}
@@ -106,12 +123,23 @@ def build_level(out: Path, group: str, level: int, block: Block, finer: tuple[Pa
 
 
 def probabilities(job: Job, means: Means, gray: GrayValues, block: Block) -> NDArray[np.float32]:
-    """All channels of the network (C, z, y, x) in a block of the output."""
-    from emkit.membrane.inference import check_finite, use_threads
+    """All channels of the network (C, z, y, x) in a block of the output: the mean over all looks."""
+    from emkit.membrane.inference import use_threads
 
     use_threads(cores() // job.tasks)
-    predictor = _predictor(job.model, job.tta, job.device, means, gray)
-    wanted, way = _shifted(block, job.box), job.resampling
+    if len(job.looks) == 1:
+        return _seen(job, means, gray, block, *job.looks[0])
+    parts = (count * _seen(job, means, gray, block, way, count) for way, count in job.looks)
+    mean: NDArray[np.float32] = sum(parts, np.zeros(1, np.float32)) / np.float32(job.tta)
+    return mean
+
+
+def _seen(job: Job, means: Means, gray: GrayValues, block: Block, way: Resampling, count: int) -> NDArray[np.float32]:
+    """The same, of so many looks at one resolution."""
+    from emkit.membrane.inference import check_finite
+
+    predictor = _predictor(job.model, count, job.device, means, gray)
+    wanted = _shifted(block, job.box)
     inside = way.back.needed(wanted)
     window = predictor.window(inside, way.target)
     held = way.needed(window)
@@ -121,7 +149,7 @@ def probabilities(job: Job, means: Means, gray: GrayValues, block: Block) -> NDA
     return way.back.apply(said, inside, wanted)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _predictor(model: Path, tta: int, device: str, means: Means, gray: GrayValues) -> "Predictor":
     """Kept by a worker from block to block."""
     from emkit.membrane.exactness import Proof

@@ -4,14 +4,14 @@ import re
 import shutil
 from collections.abc import Generator
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, Le
 
-from emkit.blocks import Block
+from emkit.blocks import Block, Span
 from emkit.errors import ParameterError
 from emkit.io.arrays import Voxels
 from emkit.io.omezarr import blocks_to_build, create_volume, levels_to_build, memory_to_write, shard_grid
@@ -43,6 +43,7 @@ LAYOUTS: dict[int, tuple[Shape, Shape]] = {  # by dimension: chunk and shard; a 
 }
 HALOS: dict[int, Shape] = {2: (0, 96, 96), 3: (48, 48, 48)}  # for the plan
 TORCH_BYTES, TILE_BYTES, VOXEL_S = 300_000_000, 200, 7e-7
+FURTHER = 1.25  # in half of the looks a network of sections sees pixels so much larger, and more of what lies around
 FOREIGN = 8.0  # a voxel so many times larger or smaller than the model's is a wrong unit
 BOX = re.compile(r"(\d+):(\d+),(\d+):(\d+),(\d+):(\d+)")
 
@@ -59,7 +60,7 @@ class PredictReport:
 
     def __str__(self) -> str:
         made, size = self.prediction, " x ".join(map(str, self.shape))
-        looks = f"mean over {made.tta} turns and mirrors" if made.tta > 1 else "one look"
+        looks = f"mean over {made.tta} looks" if made.tta > 1 else "one look"
         targets = ", ".join(dict.fromkeys(channel.target for channel in made.channels))
         return "\n".join([f"{targets}: {size} voxels (z, y, x), {self.dtype}; {looks}, {made.precision}; {made.told}", *self.notes])
 
@@ -96,7 +97,8 @@ def predict_membranes(
     box
         What is predicted of the source, z0:z1,y0:y1,x0:x1 in voxels; it is seen with all that lies around it.
     tta
-        Predictions are means over so many turns and mirrors of the image: 1 is fastest, 8 in 2D and 16 in 3D is all.
+        Predictions are means over so many looks at the image: turned, mirrored, and, where a model of sections tells what
+        does not depend on scale, half of them from further away. 1 is fastest, 16 is all.
     dtype
         Numbers from 0 to 1, or from 0 to 255 in a quarter of the place.
     gray
@@ -120,13 +122,14 @@ def predict_membranes(
     resampling = onto(voxels.shape, size_nm, told.voxel_size_nm, sections=told.dim == 2)
     chunk, shard = LAYOUTS[told.dim]
     tasks = prod(-(-n // side) for n, side in zip(wanted.shape, shard, strict=True))
-    job = Job(model, voxels, wanted, resampling, channels_of(told.targets), dtype, tta, device, tasks)
+    coarser = onto(voxels.shape, size_nm, coarser_nm(told), sections=True) if scales(told) else None
+    job = Job(model, voxels, wanted, resampling, channels_of(told.targets), dtype, tta, device, tasks, coarser)
     yield _plan(job, told, shard)
 
     means = (yield from stage("look", find_means, {"all": (model, device)}))["all"]
     seen = sampled(voxels.shape[0])
     if isinstance(voxels, Spool):
-        sections = sorted({*range(*wanted.z), *seen})
+        sections = sorted({*range(*_deep(wanted.z, voxels.shape[0], means.depth * told.voxel_size_nm[0] / size_nm[0])), *seen})
         yield from stage("decode", decode_section, {str(z): (voxels, z) for z in sections}, "sections")
     measured = (yield from stage("gray", measure_gray, {"all": (voxels, seen)}))["all"]
     trained = GrayValues(told.mean, told.std)
@@ -191,6 +194,17 @@ def check_scale(size_nm: SizeNm, model_nm: SizeNm) -> None:
         )
 
 
+def scales(told: Configuration) -> bool:
+    """Whether what a model tells is the same at another resolution: distances and affinities to voxels are not."""
+    return told.dim == 2 and not any(target.offsets or target.name == "distance" for target in told.targets)
+
+
+def coarser_nm(told: Configuration) -> SizeNm:
+    """Voxels so large that sections are seen from further away, as far as training shows them."""
+    z, y, x = told.voxel_size_nm
+    return z, y * FURTHER, x * FURTHER
+
+
 def is_unlike(found: GrayValues, trained: GrayValues) -> bool:
     """Whether gray values are of another contrast than those that a model was trained on."""
     return abs(found.mean - trained.mean) > trained.std or not 0.5 < found.std / trained.std < 2
@@ -201,6 +215,12 @@ def _moved(origin_nm: SizeNm, box: Block, size_nm: SizeNm) -> SizeNm:
     spans = (box.z, box.y, box.x)
     z, y, x = (origin + low * size for origin, (low, _), size in zip(origin_nm, spans, size_nm, strict=True))
     return z, y, x
+
+
+def _deep(span: Span, sections: int, depth: float) -> Span:
+    """The sections that are looked at for those of a span: the network's depth in sections, and two that are resampled between."""
+    margin = ceil(depth) + 2 if depth else 0
+    return max(0, span[0] - margin), min(sections, span[1] + margin)
 
 
 def _size(size_nm: SizeNm) -> str:

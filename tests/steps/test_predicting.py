@@ -87,6 +87,33 @@ def test_other_voxels_are_resampled_and_it_is_said(sections: Path, model: Path, 
     np.testing.assert_array_equal(read(tmp_path / "b.ome.zarr"), whole[:1, 31:97, 40:133])
 
 
+def test_half_of_the_looks_are_from_further_away(sections: Path, tmp_path: Path) -> None:
+    model = model_folder(tmp_path / "model", Target("membrane"))
+    common: dict[str, Any] = {"voxel_size_nm": NM, "dtype": "float32"}
+    report = emkit.predict_membranes(model, sections, out=tmp_path / "both.ome.zarr", tta=2, **common)
+    assert "mean over 2 looks" in str(report)
+    near = emkit.predict_membranes(model, sections, out=tmp_path / "near.ome.zarr", tta=1, **common)
+    settings = json.loads((model / "model.json").read_text())
+    (model / "model.json").write_text(json.dumps(settings | {"voxel_size_nm": (50.0, 5.0, 5.0)}))
+    emkit.predict_membranes(model, sections, out=tmp_path / "far.ome.zarr", tta=1, **common)
+    both, *parts = (read(tmp_path / f"{name}.ome.zarr") for name in ("both", "near", "far"))
+    np.testing.assert_allclose(both, np.mean(parts, 0), atol=1e-6)
+    assert near.shape == both.shape and np.abs(parts[0] - parts[1]).max() > 0.01
+    emkit.predict_membranes(model, sections, out=tmp_path / "box.ome.zarr", tta=2, box="1:3,60:150,20:77", **common)
+    assert read(tmp_path / "box.ome.zarr").shape == (2, 90, 57)
+
+
+def test_a_box_of_a_folder_is_seen_with_the_sections_around_it(tmp_path: Path) -> None:
+    (raw := tmp_path / "raw").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 255, (20, 32, 32), dtype=np.uint8)
+    for z, section in enumerate(pixels):
+        tifffile.imwrite(raw / f"{z:02d}.tif", section, compression="zlib")
+    model = model_folder(tmp_path / "model", Target("membrane"), dim=3)
+    emkit.predict_membranes(model, raw, out=tmp_path / "p.ome.zarr", voxel_size_nm=(8, 8, 8), tta=1, box="15:16,0:32,0:32")
+    said = expected(load_model(model), pixels)
+    np.testing.assert_array_equal(read(tmp_path / "p.ome.zarr"), np.rint(said[0, 15:16] * 255))
+
+
 def test_affinities_alone_still_tell_of_membranes(tmp_path: Path) -> None:
     gray = np.random.default_rng(0).integers(0, 255, (24, 40, 32), dtype=np.uint8)
     write_volume(tmp_path / "raw.ome.zarr", gray, (8.0, 8.0, 8.0))
