@@ -151,10 +151,11 @@ class Verdict:
         return [z for z in found if z in sure or not own[z] & self.open <= settled]
 
     def doubtful(self) -> list[int]:
-        """Sections at a weak pair, not foreign, whose other match is poor."""
+        """Sections at a weak pair that no foreign one explains, whose other match is poor."""
+        foreign = self.foreign()
+        unexplained = self.open - {i for z in foreign for i in (z - 1, z)}
         pairs = [(z, {i for i in (z - 1, z) if 0 <= i < len(self.near)}) for z in range(self.count)]
-        found = [z for z, own in pairs if own & self.open and self.poor[sorted(own)].all()]
-        return sorted({*found}.difference(self.foreign()))
+        return [z for z, own in pairs if z not in foreign and own & unexplained and self.poor[sorted(own)].all()]
 
     def searched(self) -> list[int]:
         """The foreign and doubtful ones of a stack; in what is none nobody has another place."""

@@ -69,7 +69,7 @@ def reimage_list(report: AlignmentReport) -> str:
     table = csv.writer(text, lineterminator="\n")
     table.writerow(("section", "file", "defect", "score", "advice"))
     for one in report.verdicts:
-        if one.defect in REIMAGE:
+        if one.defect in REIMAGE and one.z not in report.mirrored:
             file = report.sections[one.z].file
             table.writerow((one.z, file, DEFECT_NAMES[one.defect], f"{one.score:.2f}", ADVICE[one.defect]))
     return text.getvalue()
@@ -102,9 +102,10 @@ def _section(report: AlignmentReport, one: SectionVerdict, marked: frozenset[str
     if (partner := partner_of(report.verdicts, z)) is not None and one.defect == "out_of_order":
         said.append(f"changed places with section {partner}, probably")
     why = f" ({escape('; '.join(said))})" if said else ""
+    advice = "It was imaged face down: turned over, it matches." if z in report.mirrored else ADVICE[one.defect]
     return (
         f'<div class="section"><h3>Section {z} · {escape(place.file)}: {DEFECT_NAMES[one.defect]}</h3>'
-        f"<p>Score {one.score:.1f}{why}. {escape(ADVICE[one.defect])}{' It was skipped.' if place.excluded else ''}</p>"
+        f"<p>Score {one.score:.1f}{why}. {escape(advice)}{' It was skipped.' if place.excluded else ''}</p>"
         f'<div class="pictures">{pictures}</div></div>'
     )
 

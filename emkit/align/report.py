@@ -88,7 +88,9 @@ class AlignmentReport:
         snrs = [pair.snr for pair in self.pairs] or [0.0]
         told = [
             f"{len(self.sections)} sections, {len(self.pairs)} pairs: SNR {min(snrs):.2f} to {max(snrs):.2f}, "
-            f"flagged below {self.snr_threshold:g}: {len(self.flagged) or 'none'}",
+            f"flagged below {self.snr_threshold:g}: {len(self.flagged) or 'none'}"
+            if self.pairs
+            else "One section is in use: there is no pair to match",
             *(f"  {pair}" for pair in self.flagged),
         ]
         for one in self.verdicts:
@@ -104,7 +106,7 @@ class AlignmentReport:
             told.append(f"Laid on {self.landmarks} landmarks, off by {self.landmarks_off_px:.2f} px in the median")
         if excluded := [str(section.z) for section in self.sections if section.excluded]:
             told.append(f"Left out of the matching: {', '.join(excluded)}")
-        if loose := [str(section.z) for section in self.sections if not section.linked]:
+        if self.pairs and (loose := [str(section.z) for section in self.sections if not section.linked]):
             told.append(f"Placed between their neighbours, since nothing matches them: {', '.join(loose)}")
         return "\n".join(told)
 

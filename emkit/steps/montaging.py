@@ -68,10 +68,13 @@ class MontageReport:
             if section.swapped:
                 told.append(f"  {section.name}: positions were read as (x, y) where (y, x) is told: only so do the tiles match")
             for i, j, snr in section.failed:
-                told.append(f"  {section.name}: {section.files[i]} and {section.files[j]} do not match (SNR {snr:.1f})")
+                why = f"SNR {snr:.1f}" if snr else "one shows nothing there"
+                told.append(f"  {section.name}: {section.files[i]} and {section.files[j]} do not match ({why})")
             for island in section.islands[1:]:
                 names = ", ".join(section.files[i] for i in island)
-                told.append(f"  {section.name}: {names} hold to no others, placed by stage position")
+                told.append(
+                    f"  {section.name}: {names} {'hold' if len(island) > 1 else 'holds'} to no others, placed by stage position"
+                )
         return "\n".join(told)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 import emkit
 from emkit.align import AlignmentReport
+from emkit.align.page import reimage_list
 from emkit.errors import DataError, PathError
 from emkit.transforms import Affine
 
@@ -39,6 +40,7 @@ def test_a_mirrored_section_is_named_with_what_turns_it(phantom: Path, tmp_path:
     report = with_one(phantom, tmp_path, lambda image: image[:, ::-1])
     assert report.mirrored == (ODD,) and not report.sections[ODD].linked
     assert "section 2 (section_02.tif) is mirrored: turned over it matches; ask for that by 2:flip" in str(report)
+    assert "section_02.tif" not in reimage_list(report)
 
 
 def test_mirrored_sections_are_turned_over_with_leave(phantom: Path, tmp_path: Path) -> None:
@@ -99,6 +101,13 @@ def test_a_stack_of_two_is_one(phantom: Path, tmp_path: Path) -> None:
     report = emkit.align_sections(tmp_path / "raw", out=tmp_path / "out.ome.zarr", voxel_size_nm=NM)
     assert [section.linked for section in report.sections] == [True, True] and not report.flagged
     assert [one.defect for one in report.verdicts] == ["", ""]
+
+
+def test_one_section_alone_has_no_pair(phantom: Path, tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    shutil.copy(phantom / "section_00.tif", tmp_path / "raw")
+    report = emkit.align_sections(tmp_path / "raw", out=tmp_path / "out.ome.zarr", voxel_size_nm=NM)
+    assert str(report) == "One section is in use: there is no pair to match"
 
 
 def test_sections_of_two_sizes_are_refused_with_their_names(phantom: Path, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_positions_from_a_file_give_the_same_pictures(tiles: Path, by_name: tupl
 def test_tiles_that_match_nobody_are_named(tiles: Path, tmp_path: Path) -> None:
     (table := tmp_path / "far.csv").write_text("file,y,x\ns0_r0_c0.tif,0,0\ns0_r0_c1.tif,0,600\n")
     report = emkit.montage_sections(tiles, out=tmp_path / "out", voxel_size_nm=VOXEL_NM, positions=table)
-    assert "s0_r0_c1.tif hold to no others, placed by stage position" in str(report)
+    assert "s0_r0_c1.tif holds to no others, placed by stage position" in str(report)
     assert report.canvas == (SIDE, 600 + SIDE)
 
 

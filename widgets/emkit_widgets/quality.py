@@ -160,11 +160,11 @@ def _row(report: AlignmentReport, pair: PairQuality) -> dict[str, Any]:
 
 
 def suspects(report: AlignmentReport) -> list[int]:
-    """Sections that match none of their neighbours; over one that is excluded its own neighbours are such."""
+    """Sections that match none of their neighbours, turned over neither; over one that is excluded its own neighbours are such."""
     neighbours = set(pairwise(section.z for section in report.sections if not section.excluded))
     near = [pair for pair in report.pairs if (pair.fixed, pair.moving) in neighbours]
     good = {z for pair in near if not pair.flagged for z in (pair.fixed, pair.moving)}
-    return sorted({z for pair in near for z in (pair.fixed, pair.moving)} - good)
+    return sorted({z for pair in near for z in (pair.fixed, pair.moving)} - good - {*report.mirrored})
 
 
 def _heading(report: AlignmentReport) -> str:
@@ -175,6 +175,7 @@ def _heading(report: AlignmentReport) -> str:
         f"{len(report.pairs)} pairs compared",
         f"{len(report.flagged) or 'none'} flagged",
         *(f"section {z} ({report.sections[z].file}) matches none of its neighbours" for z in suspects(report)),
+        *(f"section {z} ({report.sections[z].file}) is mirrored" for z in report.mirrored),
         *([f"left out: {', '.join(map(str, excluded))}"] if excluded else []),
     ]
     return f"<b>Quality of the alignment</b> &nbsp; {html.escape(' · '.join(facts))}"
