@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from emkit.blocks import Block
 from emkit.errors import ParameterError
 from emkit.membrane.losses import Objective, parse_losses
 from emkit.membrane.model import Configuration, Offset, Target, TargetName, read_configuration
 from emkit.membrane.networks import ARCHITECTURES
+from emkit.membrane.resampling import onto
 from emkit.membrane.targets import LabelKind, Truth, maps_of
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ NEAR_2D: tuple[Offset, ...] = ((0, -1, 0), (0, 0, -1))
 FAR_2D: tuple[Offset, ...] = ((0, -9, 0), (0, 0, -9), (0, -9, -9), (0, 9, -9), (0, -27, 0), (0, 0, -27))
 NEAR_3D: tuple[Offset, ...] = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
 FAR_3D: tuple[Offset, ...] = ((-4, 0, 0), (0, -4, 0), (0, 0, -4), (-10, 0, 0), (0, -10, 0), (0, 0, -10))
+PIXEL_NM = 5.5  # the finest that a network of sections sees: finer pixels show it less of what lies around, and no more membrane
 SIDE_2D, SIDE_3D, SIDE_THICK, DEEP = 224, 80, 160, 16  # of patches, px; and how deep one is of thick sections, at least
 FAR_THICK: tuple[Offset, ...] = ((-2, 0, 0), (0, -3, 0), (0, 0, -3), (0, -9, 0), (0, 0, -9), (0, -27, 0), (0, 0, -27))
 
@@ -34,6 +37,7 @@ class Course:
     label_kind: LabelKind
     dim: Literal[2, 3]
     voxel_size_nm: tuple[float, float, float]
+    model_nm: tuple[float, float, float]
     objectives: tuple[Objective, ...]
     architecture: str
     options: dict[str, int | list[int] | list[list[int]]]
@@ -60,16 +64,21 @@ class Course:
 
     def configuration(self, mean: float, std: float) -> Configuration:
         """What is known of the model before it is trained."""
-        return Configuration(self.architecture, self.options, self.dim, self.voxel_size_nm, self.targets, mean, std)
+        return Configuration(self.architecture, self.options, self.dim, self.model_nm, self.targets, mean, std)
 
     def field(self, image: NDArray[np.generic], truth: Truth, mean: float, std: float) -> "Field":
-        """What is learned from, of a labelled piece."""
+        """What is learned from, of a labelled piece: on the grid of the model."""
         from emkit.membrane.sampling import Field
 
         names = [target.name for target in self.targets if not target.offsets]
         maps = maps_of(truth, names, self.dim, self.voxel_size_nm, self.thickness_px)
         gray = ((image.astype(np.float32) - mean) / std).astype(np.float32)
-        return Field(gray, maps.astype(np.float16), truth.ids, truth.known)
+        way = onto(image.shape, self.voxel_size_nm, self.model_nm, sections=self.dim == 2)
+        if way.nothing:
+            return Field(gray, maps.astype(np.float16), truth.ids, truth.known)
+        before, after = (Block((0, z), (0, y), (0, x)) for z, y, x in (way.source, way.target))
+        gray, maps = (way.apply(part, before, after) for part in (gray, maps))
+        return Field(gray, maps.astype(np.float16), way.nearest(truth.ids), way.nearest(truth.known))
 
 
 def network_for(
@@ -85,6 +94,19 @@ def network_for(
         many = 4 if chosen == "anisotropic" else 3
         options |= {"width": width} if chosen == "unet2d" else {"widths": [width * 2**level for level in range(many)]}
     return chosen, options | ({"ratio": 2 ** max(1, round(log2(ratio)))} if chosen == "anisotropic" else {})
+
+
+def model_size(pixel_nm: float | None, dim: Literal[2, 3], voxel_size_nm: tuple[float, float, float]) -> tuple[float, float, float]:
+    """The voxels that a network of sections sees: not finer than `pixel_nm`. One of volumes sees those that there are.
+
+    >>> model_size(None, 2, (50.0, 4.0, 4.0))
+    (50.0, 5.5, 5.5)
+    """
+    if dim == 3:
+        return voxel_size_nm
+    z, y, x = voxel_size_nm
+    finest = pixel_nm or PIXEL_NM
+    return z, max(y, finest), max(x, finest)
 
 
 def patch_for(side: int | None, dim: Literal[2, 3], voxel_size_nm: tuple[float, float, float]) -> tuple[int, ...]:
@@ -135,7 +157,7 @@ def check_continued(
         has, asked = (", ".join(target.name for target in one) for one in (held.targets, course_targets))
         raise ParameterError(f"continue_from: {folder} has learned {has}; found {asked}. Pass --target {has.replace(', ', ' ')}.")
     ratios = [a / b for a, b in zip(voxel_size_nm, held.voxel_size_nm, strict=True)]
-    if any(not 0.5 < ratio < 2 for ratio in ratios):
+    if any(not 0.25 < ratio < 2 for ratio in ratios):  # finer pixels are averaged
         raise ParameterError(
             f"continue_from: {folder} was trained on voxels of {held.voxel_size_nm} nm (z, y, x); found {voxel_size_nm}"
             f"{angstrom(ratios)}. Pass the size of your voxels, in nm, or train anew."
@@ -149,8 +171,8 @@ def angstrom(ratios: Sequence[float]) -> str:
     >>> angstrom([10.0, 9.9, 10.1])
     ', ten times as much (in Å?)'
     """
-    if all(8 < ratio < 12.5 for ratio in ratios):
+    if all(5 < ratio < 20 for ratio in ratios):
         return ", ten times as much (in Å?)"
-    if all(0.08 < ratio < 0.125 for ratio in ratios):
+    if all(0.05 < ratio < 0.2 for ratio in ratios):
         return ", a tenth of it (nm or Å?)"
     return ""

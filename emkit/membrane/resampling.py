@@ -78,6 +78,11 @@ class Resampling:
         whole: Floats = np.ascontiguousarray(found)
         return whole
 
+    def nearest(self, array: NDArray[Any]) -> NDArray[Any]:
+        """The whole, each voxel with the value of that in which its middle lies: for labels."""
+        sizes = zip(self.source, self.target, strict=True)
+        return array[np.ix_(*((np.arange(target) * 2 + 1) * source // (2 * target) for source, target in sizes))]
+
     @property
     def _axes(self) -> tuple[Axis, Axis, Axis]:
         z, y, x = (Axis(source, target) for source, target in zip(self.source, self.target, strict=True))

@@ -17,7 +17,7 @@ from emkit.errors import ParameterError, PathError
 from emkit.io.arrays import Voxels
 from emkit.io.pairing import pair_labels
 from emkit.io.voxels import open_voxels
-from emkit.membrane.course import Course, angstrom, check_continued, network_for, parse_objectives, patch_for
+from emkit.membrane.course import Course, angstrom, check_continued, model_size, network_for, parse_objectives, patch_for
 from emkit.membrane.targets import LabelKind
 from emkit.params import Positive, Reads, Unit, Writes
 from emkit.progress import Tick, tell
@@ -64,6 +64,7 @@ def train_membranes(
     patch_px: Annotated[int, Ge(16)] | None = None,
     batch: Annotated[int, Ge(1)] | None = None,
     rate: Annotated[float, Gt(0)] | None = None,
+    pixel_nm: Annotated[float, Unit("nm"), Gt(0)] | None = None,
     thickness_nm: Annotated[float, Unit("nm"), Gt(0)] = MEMBRANE_NM,
     extracellular: bool = False,
     empty: Annotated[float, Ge(0), Le(1)] = 1.0,
@@ -111,6 +112,8 @@ def train_membranes(
         Patches in a batch. Default: 8, in 3D 1.
     rate
         The highest rate of learning. Default: 0.004.
+    pixel_nm
+        The finest pixel that a network of sections sees; finer images are averaged to it. Default: 5.5.
     thickness_nm
         How thick membranes are between instances.
     extracellular
@@ -138,6 +141,7 @@ def train_membranes(
         label_kind=label_kind,
         dim=chosen,
         voxel_size_nm=voxel_size_nm,
+        model_nm=model_size(pixel_nm, chosen, voxel_size_nm),
         objectives=parse_objectives(target or (), chosen, voxel_size_nm),
         architecture=network,
         options=options,
@@ -157,6 +161,7 @@ def train_membranes(
     if continue_from:
         held = check_continued(course.targets, chosen, voxel_size_nm, continue_from)
         course = replace(course, architecture=held.architecture, options=held.options)
+        course = replace(course, model_nm=held.voxel_size_nm if chosen == 2 else voxel_size_nm)
     parts = _parts(course)
     yield _plan(course, labelled, parts)
 

@@ -48,3 +48,9 @@ def test_the_grid_of_a_model() -> None:
     assert onto((20, 1000, 500), (50, 4, 4), (45, 8, 8), sections=True).target == (20, 500, 250)
     assert onto((20, 1000, 500), (10, 8, 8), (8, 8, 8), sections=False).target == (25, 1000, 500)
     assert onto((20, 1000, 500), (45, 4.6, 4.6), (45, 4.6, 4.62), sections=True).nothing
+
+
+def test_labels_take_the_value_of_the_voxel_in_which_their_middle_lies() -> None:
+    labels = np.arange(16).reshape(1, 4, 4)
+    np.testing.assert_array_equal(Resampling((1, 4, 4), (1, 2, 2)).nearest(labels), [[[5, 7], [13, 15]]])
+    np.testing.assert_array_equal(Resampling((1, 1, 2), (1, 1, 4)).nearest(labels[:, :1, :2]), [[[0, 0, 1, 1]]])

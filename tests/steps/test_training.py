@@ -85,7 +85,7 @@ def train(images: Path, labels: Path, out: Path, **more: Any) -> Any:
 def test_walls_are_learned_by_the_command(place: Path) -> None:
     chance = cells()[1][4].mean()  # the IoU where all is called a wall: 0.16
     configuration = read_configuration(place / "model")
-    assert configuration.validation["iou"] > 2.5 * chance and configuration.voxel_size_nm == NM
+    assert configuration.validation["iou"] > 2.5 * chance and configuration.voxel_size_nm == (50.0, 5.5, 5.5)
     assert set(configuration.training) == {"images", "labels"}
     rows = (place / "model" / "curve.csv").read_text().splitlines()
     assert rows[0] == "step,core_s,loss,iou,f1,v_rand,v_info" and [row.split(",")[0] for row in rows[1:]] == ["25", "50"]
@@ -169,7 +169,7 @@ def test_a_model_goes_on_to_learn_but_for_what_is_frozen(place: Path, tmp_path: 
     [
         ({"dim": 3}, "is a model of 2D; found dim 3. Pass --dim 2"),
         ({"target": ["contour"]}, "has learned membrane; found contour. Pass --target membrane"),
-        ({"voxel_size_nm": (500.0, 40.0, 40.0)}, r"trained on voxels of \(50.0, 4.0, 4.0\) nm .* ten times as much \(in Å\?\)"),
+        ({"voxel_size_nm": (500.0, 40.0, 40.0)}, r"trained on voxels of \(50.0, 5.5, 5.5\) nm .* ten times as much \(in Å\?\)"),
     ],
 )
 def test_a_model_of_another_kind_is_not_gone_on_from(more: dict[str, Any], words: str, place: Path, tmp_path: Path) -> None:
