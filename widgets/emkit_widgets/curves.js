@@ -35,15 +35,15 @@ function plot(parent, title, lines, [low, high]) {
   return svg;
 }
 
-// Scores are at most 1; the axis begins where they do.
+// Scores are at most 1; the axis begins where they do. Both places are made before either is drawn: each takes its part of the width.
 function curves(box, loss, scores) {
   box.replaceChildren();
-  if (loss.length) plot(make("div", box), "Loss", { Loss: loss }, [0, 1.08 * Math.max(...loss.map(([, value]) => value))]);
   const values = Object.values(scores).flat().map(([, value]) => value);
-  if (!values.length) return;
-  const beside = make("div", box);
-  plot(beside, "Scores on what was left out", scores, [Math.max(0, Math.min(...values, 0.9) - 0.05), 1]);
-  const legend = make("div", beside, undefined, { class: "legend" });
+  const left = loss.length ? make("div", box) : null, right = values.length ? make("div", box) : null;
+  if (left) plot(left, "Loss", { Loss: loss }, [0, 1.08 * Math.max(...loss.map(([, value]) => value))]);
+  if (!right) return;
+  plot(right, "Scores on what was left out", scores, [Math.max(0, Math.min(...values, 0.9) - 0.05), 1]);
+  const legend = make("div", right, undefined, { class: "legend" });
   Object.keys(scores).forEach((name, k) => make("span", legend, name, { class: `key key-${k}` }));
 }
 
