@@ -1,15 +1,17 @@
 """What alignment costs as work grows: seconds and memory by the number of sections, and by their size.
 
-    python -m benchmarks.alignment_sizes [--counts 10 30 100 1000] [--side 1024] [--montage 14000 21000] [--json FILE]
+    python -m benchmarks.alignment_sizes [--counts 10 30 100 300 1000] [--sides 1024 2048 4096 14000] [--montage 14000 21000]
 
-Sections are one texture, shifted and with noise of each its own, so that neighbours match; the montage is one section from two
-tiles that overlap by an eighth. Each run is a process of its own, as `emkit run` starts it; memory is what the run itself measured:
-by how much its driver and workers grew. Seconds are those of the clock.
+Sections are one texture, shifted and with noise of each its own, so that neighbours match: `--counts` of them at 1 k, and four at
+each of the `--sides`. The montage is one section from two tiles that overlap by an eighth, solved and rendered. Each run is a
+process of its own, as `emkit run` starts it; memory is what the run itself measured: by how much its driver and workers grew.
+Core-seconds are those that its processes computed, which a busy machine does not change much; seconds are those of the clock.
 """
 
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 from functools import partial
@@ -28,6 +30,7 @@ from emkit.provenance import recipe_text
 from emkit.run.step import bind
 
 NM = (45.0, 4.6, 4.6)
+SIDE, FEW = 1024, 4  # px of a section where their number grows; how many where they grow
 GRAIN, WANDER = 2.5, 12  # px: of the texture, and by how much sections are shifted
 
 
@@ -50,12 +53,15 @@ def ran(call: Call, home: Path) -> dict[str, Any]:
     """What the run planned and used."""
     (recipe := home / "recipe.toml").write_text(recipe_text(call))
     runs = home / "runs"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
         [sys.executable, "-m", "emkit.cli", "run", str(recipe)], check=True, env={**os.environ, "EMKIT_RUNS_DIR": str(runs)}
     )
     (folder,) = runs.iterdir()
     facts: dict[str, Any] = json.loads((folder / "run.json").read_text())
-    return {key: facts[key] for key in ("plan", "used")}
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    computed = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"core_seconds": computed} | {key: facts[key] for key in ("plan", "used")}
 
 
 def stack(count: int, side: int, model: str) -> dict[str, Any]:
@@ -85,28 +91,29 @@ def montage(height: int, width: int) -> dict[str, Any]:
 
 def line(row: dict[str, Any]) -> str:
     used, planned = row["used"], row["plan"]
-    size = " x ".join(map(str, row["shape"]))
+    size, each = " x ".join(map(str, row["shape"])), row["core_seconds"] / row["parts"]
     return (
-        f"{row['work']:20} {row['sections']:5} of {size:14} {used['seconds']:8.1f} s {used['seconds'] / row['parts']:7.2f} s each, "
-        f"{used['memory_bytes'] / 1e6:6.0f} MB (planned {planned['memory_bytes'] / 1e6:.0f})"
+        f"{row['work']:20} {row['sections']:5} of {size:14} {row['core_seconds']:8.1f} core-s, {each:7.2f} each, "
+        f"{used['seconds']:7.1f} s by the clock, {used['memory_bytes'] / 1e6:6.0f} MB (planned {planned['memory_bytes'] / 1e6:.0f})"
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--counts", type=int, nargs="*", default=[10, 30, 100, 1000])
-    parser.add_argument("--side", type=int, default=1024)
+    parser.add_argument("--counts", type=int, nargs="*", default=[10, 30, 100, 300, 1000])
+    parser.add_argument("--sides", type=int, nargs="*", default=[2048, 4096, 14_000])
     parser.add_argument("--models", nargs="+", default=["affine"])
-    parser.add_argument("--montage", type=int, nargs=2, default=[14_000, 21_000])
+    parser.add_argument("--montage", type=int, nargs="*", default=[14_000, 21_000])
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    stacks = [partial(stack, count, asked.side, model) for model in asked.models for count in asked.counts]
+    sizes = [*((FEW, side) for side in asked.sides), *((count, SIDE) for count in asked.counts)]
+    stacks = [partial(stack, *size, model) for model in asked.models for size in sizes]
     rows = []
-    for measured in (partial(montage, *asked.montage), *stacks):
+    for measured in ([partial(montage, *asked.montage)] if asked.montage else []) + stacks:
         rows.append(measured())
         print(line(rows[-1]), flush=True)
-    if asked.json:
-        asked.json.write_text(json.dumps(rows, indent=1) + "\n")
+        if asked.json:
+            asked.json.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":
