@@ -11,6 +11,7 @@ Points and shifts are (y, x), px of the full resolution unless a name says other
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -193,20 +194,28 @@ def compare_patches(
     shape = np.array(fixed.shape)
     corners = np.rint(np.linspace(0, shape - side, across)).astype(int)
     rows = ([(y, x) for x in corners[:, 1]] for y in corners[:, 0])
-    found = [_compare_row(fixed, moving, affine, row, side, factor, options) for row in rows]
+    whole = _cut(moving, affine, (0, 0), fixed.shape) if (across * side) ** 2 > fixed.size else None  # patches overlap there
+
+    def cut(start: tuple[int, int]) -> Pixels:
+        window = slice(start[0], start[0] + side), slice(start[1], start[1] + side)
+        return _cut(moving, affine, start, (side, side)) if whole is None else whole[window]
+
+    found = [_compare_row(fixed, moving, cut, affine, row, side, factor, options) for row in rows]
     return Patches(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
 
 def _compare_row(
     fixed: Pixels,
     moving: Pixels,
+    cut: Callable[[tuple[int, int]], Pixels],
     affine: Affine,
     starts: list[tuple[int, int]],
     side: int,
     factor: int,
     options: MatchOptions,
 ) -> tuple[Floats, Floats, Floats]:
-    """`Patches` in parts, of patches that start at ``starts``: a row at a time stays in the cache."""
+    """`Patches` in parts, of patches that start at ``starts``: a row at a time stays in the cache. ``cut`` gives those of
+    ``moving`` as the fixed section would have them."""
     middles = np.array(starts) + (side - 1) / 2
     lying = affine.apply(middles)
     seen = np.flatnonzero(((lying > 2) & (lying < np.array(moving.shape) - 3)).all(axis=1))
@@ -215,8 +224,8 @@ def _compare_row(
     starts, middles = [starts[k] for k in seen.tolist()], middles[seen]
     window = taper((side, side), 0.5)
     still = np.stack([fixed[y : y + side, x : x + side] for y, x in starts])
-    cut = np.stack([_cut(moving, affine, start, side) for start in starts])
-    signals = correlate(_ready(still, window), _ready(cut, window), whitening=options.whitening)
+    lain = np.stack([cut(start) for start in starts])
+    signals = correlate(_ready(still, window), _ready(lain, window), whitening=options.whitening)
     if options.clobber_px:  # where both show the same pixels
         signals = without_pattern(signals, affine.invert().apply(middles) - middles, options.clobber_px / factor)
     shifts, snr = find_peaks(signals)
@@ -224,10 +233,10 @@ def _compare_row(
     return middles, affine.apply(middles + shifts), np.where(far, 0, snr)
 
 
-def _cut(image: Pixels, affine: Affine, start: tuple[int, int], side: int) -> Pixels:
-    """The (side, side) patch of ``image`` seen through ``affine`` from ``start`` on; outside is 0."""
+def _cut(image: Pixels, affine: Affine, start: tuple[int, int], shape: tuple[int, ...]) -> Pixels:
+    """A patch of ``shape`` (y, x) of ``image`` seen through ``affine`` from ``start`` on; outside is 0."""
     patch: Pixels = ndimage.affine_transform(
-        image, affine.linear, affine.apply(start), output_shape=(side, side), order=1, output=np.float32
+        image, affine.linear, affine.apply(start), output_shape=shape, order=1, output=np.float32
     )
     return patch
 
