@@ -149,9 +149,13 @@ def _seen(job: Job, means: Means, gray: GrayValues, block: Block, way: Resamplin
     return way.back.apply(said, inside, wanted)
 
 
-@lru_cache(maxsize=2)
 def _predictor(model: Path, tta: int, device: str, means: Means, gray: GrayValues) -> "Predictor":
-    """Kept by a worker from block to block."""
+    """Kept by a worker from block to block, and by a kernel for as long as the model is not replaced."""
+    return _opened(model, model.stat().st_mtime_ns, tta, device, means, gray)
+
+
+@lru_cache(maxsize=2)
+def _opened(model: Path, _changed_ns: int, tta: int, device: str, means: Means, gray: GrayValues) -> "Predictor":
     from emkit.membrane.exactness import Proof
     from emkit.membrane.inference import Gray, Predictor
 

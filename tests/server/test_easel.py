@@ -1,17 +1,21 @@
 """What is painted and predicted in a window is what the volume has there, at any level; tools keep to predicted membranes."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+import torch
 import zarr
 
 import emkit
 from emkit.blocks import Block
 from emkit.errors import ParameterError
+from emkit.membrane.model import write_model
 from emkit.server.easel import Easel, Window
 from tests.io.readers import write_volume
+from tests.membrane.networks import network_of
 from tests.steps.test_predicting import NM, model_folder
 
 SHAPE = (2, 200, 300)
@@ -53,6 +57,22 @@ def test_windows_show_what_predict_membranes_writes_where_it_was_asked(source: s
     np.testing.assert_array_equal(found.probability[30:130, 50:170], expected[1, 30:130, 50:170])
     assert not made.look(Window(0, 30, 50, 100, 120)).known.any()
     assert found.gray.std() > 50
+
+
+def test_a_model_that_was_replaced_is_read_again(place: Path, tmp_path: Path) -> None:
+    made, window, model = easel(place, tmp_path), Window(1, 30, 50, 100, 120), model_folder(tmp_path / "model")
+    made.use(model)
+    made.predict(window)
+    assert np.ptp(made.look(window).probability) > 0
+    shutil.rmtree(model)
+    model.mkdir()
+    flat = network_of()
+    for weights in flat.network.parameters():
+        torch.nn.init.zeros_(weights)
+    write_model(model, flat.network, flat.configuration)
+    made.use(model)
+    made.predict(window)
+    assert np.ptp(made.look(window).probability) == 0
 
 
 def test_tools_that_keep_to_membranes_do_and_paint_only_where_there_is_a_prediction(place: Path, tmp_path: Path) -> None:
