@@ -79,7 +79,7 @@ class PlaceField(widgets.HBox):
 
 def label(parameter: Parameter) -> str:
     """`voxel_size_nm` is shown as "Voxel size", its unit stands behind the field; `out` is shown as "Output"."""
-    name = parameter.name.removesuffix(f"_{parameter.unit}") if parameter.unit else parameter.name
+    name = parameter.name.removesuffix(f"_{parameter.unit.split()[0]}") if parameter.unit else parameter.name
     return OWN_LABELS.get(name) or name.replace("_", " ").capitalize()
 
 
