@@ -23,6 +23,7 @@ from emkit_hub.settings import Settings
 from emkit_hub.visitor import Visitor
 from kernel_screenshots import take_kernels
 from lab import Save
+from paint_screenshots import take_paint
 from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright
 from run_screenshots import take_runs
@@ -293,6 +294,7 @@ async def take(folder: Path) -> None:
 
     await take_overview(save)
     await take_kernels(save)
+    await take_paint(save)
     await take_runs(save)
     await take_scans(save)
     await take_stream(save)
