@@ -177,11 +177,6 @@ class Strokes:
             write_block(self.path, square, np.ascontiguousarray(voxels))
 
 
-def is_strokes(path: Path) -> bool:
-    """Whether a path holds a volume that was painted."""
-    return (path / JOURNAL).is_file()
-
-
 def _squares(shape: Shape, z: int, y: tuple[int, int], x: tuple[int, int]) -> Iterator[Block]:
     """The squares of a section that these rows and columns touch."""
     _, high, wide = (min(side, size) if k == 0 else side for k, (side, size) in enumerate(zip(SQUARE, shape, strict=True)))

@@ -6,11 +6,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from emkit.membrane.targets import INTERIOR, MEMBRANE, Mask
+from emkit.membrane.targets import MEMBRANE, Mask
 
 Tool = Literal["brush", "within", "fill", "erase"]
 TOOLS: tuple[Tool, ...] = ("brush", "within", "fill", "erase")
-CLASSES = {INTERIOR: "interior", MEMBRANE: "membrane"}
 
 
 def brushed(points: Sequence[Sequence[float]], radius: float, shape: tuple[int, int]) -> tuple[Mask, tuple[int, int]]:

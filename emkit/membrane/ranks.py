@@ -91,15 +91,6 @@ def total(number: float) -> float:
     return float(held)
 
 
-def told(number: float) -> float:
-    """What the first rank says."""
-    if size() == 1:
-        return number
-    held = torch.tensor([number], dtype=torch.float64, device=_device())
-    dist.broadcast(held, 0)
-    return float(held)
-
-
 def core_seconds() -> float:
     """What all ranks have taken."""
     return total(time.process_time())
@@ -185,11 +176,6 @@ class _Shared(nn.modules.batchnorm._BatchNorm):
                 held.mul_(keep).add_(new, alpha=1 - keep)
         if self.num_batches_tracked is not None:
             self.num_batches_tracked += 1
-
-
-def device_of(device: str, rank: int) -> str:
-    """Of a rank: where any GPU will do, ranks of one machine take different ones."""
-    return f"cuda:{rank % torch.cuda.device_count()}" if device == "cuda" and torch.cuda.is_available() else device
 
 
 def _device() -> str:
