@@ -11,7 +11,6 @@ import pytest
 import zarr
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 
-from emkit import segment
 from emkit.errors import PathError
 from emkit.io.edits import edits_of, read_edits
 from emkit.server import handlers
@@ -21,15 +20,12 @@ from emkit.server.corrected import Corrected, correctable_scene
 from emkit.server.correcting import correcting_key
 from emkit.server.scene import volume_scene
 from tests.io.readers import write_volume
-from tests.steps.test_correcting import NM, STACK, centre, labels_of, two_cells
+from tests.steps.test_correcting import NM, centre, labels_of, segmented, two_cells
 
 
 @pytest.fixture(scope="module")
 def seg(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("seg")
-    write_volume(folder / "p.ome.zarr", STACK, NM)
-    segment(folder / "p.ome.zarr", out=folder / "s.ome.zarr", dim=3)
-    return folder / "s.ome.zarr"
+    return segmented(tmp_path_factory.mktemp("seg"))
 
 
 def shown(corrected: Corrected, edits: int, level: int, folder: Path) -> np.ndarray:

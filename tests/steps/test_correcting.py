@@ -25,12 +25,16 @@ FLAT, PROBABILITY = cells(0, (1, 80, 90), 12, flat=True)
 STACK = np.concatenate([PROBABILITY] * 3)  # cells of one section go through three
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("seg")
+def segmented(folder: Path) -> Path:
+    """The segmentation of the stack, in 3D."""
     write_volume(folder / "p.ome.zarr", STACK, NM)
     segment(folder / "p.ome.zarr", out=folder / "s.ome.zarr", dim=3)
     return folder / "s.ome.zarr"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return segmented(tmp_path_factory.mktemp("seg"))
 
 
 @pytest.fixture
