@@ -90,6 +90,21 @@ def read_names(names: Sequence[str], pattern: str, shape: tuple[int, int], overl
     >>> read_names(["s7_r0_c1.tif"], "s{section}_r{row}_c{column}.tif", (100, 200), 0.1)
     [('7', 's7_r0_c1.tif', 0.0, 180.0)]
     """
+    shown = name_pattern(pattern)
+    found = [(name, match.groupdict()) for name in names if (match := shown.fullmatch(name))]
+    if not found:
+        raise PathError(
+            f"No name fits the pattern {pattern!r}; found names such as {names[0]}. Write the pattern as your names are."
+        )
+    step_y, step_x = ((1 - overlap) * n for n in shape)
+    return [(at.get("section", "0"), name, int(at.get("row", 0)) * step_y, int(at.get("column", 0)) * step_x) for name, at in found]
+
+
+def name_pattern(pattern: str) -> re.Pattern[str]:
+    """What names of tiles are matched by: a group of digits for each of `FIELDS` that stands in the ``pattern``.
+
+    ParameterError unless each stands once at most, and a row or a column does.
+    """
     parts = re.split(r"\{(\w+)\}", pattern)
     asked = parts[1::2]
     if wrong := [part for part in asked if part not in FIELDS or asked.count(part) > 1]:
@@ -98,14 +113,7 @@ def read_names(names: Sequence[str], pattern: str, shape: tuple[int, int], overl
         )
     if not {"row", "column"} & {*asked}:
         raise ParameterError(f"pattern: found no {{row}} and no {{column}} in {pattern!r}; needed: one of them at least.")
-    shown = "".join(f"(?P<{part}>[0-9]+)" if k % 2 else re.escape(part) for k, part in enumerate(parts))
-    found = [(name, match.groupdict()) for name in names if (match := re.fullmatch(shown, name))]
-    if not found:
-        raise PathError(
-            f"No name fits the pattern {pattern!r}; found names such as {names[0]}. Write the pattern as your names are."
-        )
-    step_y, step_x = ((1 - overlap) * n for n in shape)
-    return [(at.get("section", "0"), name, int(at.get("row", 0)) * step_y, int(at.get("column", 0)) * step_x) for name, at in found]
+    return re.compile("".join(f"(?P<{part}>[0-9]+)" if k % 2 else re.escape(part) for k, part in enumerate(parts)))
 
 
 def read_positions(path: Path) -> list[Told]:

@@ -21,13 +21,16 @@ class Table(_Strict):
 class Follow(_Strict):
     """Which parameter (STEP.PARAMETER where there are several steps) the items of a folder are handed to, and which are items.
 
-    Items that are folders are whole once they hold so many `files` that fit `of`.
+    Items that are folders are whole once they hold so many `files` that fit `of`. Where the tiles of all sections come into one
+    folder, `sections` says how they are named, and an item is a folder of links to those of a section, in the folder `into`.
     """
 
     argument: str
     pattern: str = "*"
     files: Annotated[int, Field(ge=0)] = 0
     of: str = "*"
+    sections: str = ""
+    into: str = ""
 
 
 class Step(_Strict):

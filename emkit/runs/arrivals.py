@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from emkit.provenance import fingerprint
+from emkit.runs.gathering import Gathering
 
 LOOK_S = 0.2
 OLD_S = 60.0  # what has been still so long is looked at less often
@@ -55,6 +56,7 @@ class Arrivals:
     settle_s: float
     files: int = 0  # that a folder holds at least, once it is whole
     of: str = "*"  # which of its files count
+    gathering: Gathering | None = None  # fills the folder
     clock: Callable[[], float] = time.monotonic
     found: dict[str, tuple[Arrival, float]] = field(default_factory=dict)  # by name; when it was looked at last
     trouble: str = ""  # why the folder cannot be read, if so
@@ -101,10 +103,12 @@ class Arrivals:
     def look(self) -> None:
         """Once over the folder."""
         try:
+            if self.gathering:
+                self.gathering.gather()
             with os.scandir(self.folder) as entries:
                 there = {e.name: Path(e.path) for e in entries if is_item(e.name, self.pattern) and e.is_dir() == self.folders}
         except OSError as unreadable:  # a shared file system comes back; what was found stays
-            self.trouble = f"{self.folder} cannot be read: {unreadable.strerror}"
+            self.trouble = f"{unreadable.filename} cannot be read: {unreadable.strerror}"
             return
         self.trouble, now = "", self.clock()
         fresh: dict[str, tuple[Arrival, float]] = {}

@@ -30,6 +30,7 @@ from emkit.run.place import Place
 from emkit.run.plan import Plan
 from emkit.runs.arrivals import Arrival, Arrivals, is_item, look_of
 from emkit.runs.finding import all_runs
+from emkit.runs.gathering import Gathering
 from emkit.runs.standing import is_current, obstacle
 from emkit.runs.sweeping import Outcome
 from emkit.runs.workflows import run_parts
@@ -121,7 +122,9 @@ class Follower:
     def follow(self) -> None:
         """Item by item, as they become complete."""
         last_s = monotonic()
-        arriving = Arrivals(self.source, self.items.pattern, self.folders, self.wishes.settle_s, self.items.files, self.items.of)
+        gathering = _gathering(self.items, self.base, self.source)
+        folder, items = gathering.into if gathering else self.source, self.items
+        arriving = Arrivals(folder, items.pattern, self.folders, self.wishes.settle_s, items.files, items.of, gathering)
         with arriving as arrivals, self.journal.open("a") as journal:
             while True:
                 todo = [arrival for arrival in arrivals.settled() if self._is_new(arrival)]
@@ -242,15 +245,30 @@ def _check(file: Path, recipe: Recipe, source: Path) -> None:
         raise ParameterError(f"{file}: follow.files: {recipe.follow.argument} takes files; needed: a parameter that takes folders.")
     if not source.is_dir():
         raise PathError(f"--folder: {source} is no folder; needed: the one that the microscope writes into.")
+    if recipe.follow.sections and not recipe.follow.files:
+        raise ParameterError(f"{file}: follow.sections: found no follow.files; needed: how many tiles make a section.")
+    gathering = _gathering(recipe.follow, file.absolute().parent, source)
+    followed = gathering.into if gathering else source
     for part in recipe.parts:
         if (out := part.call.out) is None:
             raise ParameterError(f"{file}: {part.name} writes nothing; give it an out that holds {{stem}}.")
         if not out.parent.is_dir():
             raise PathError(f"{file}: out: the folder {out.parent} does not exist; make it first.")
-        if out.parent.resolve() == source.resolve() and is_item(out.name, recipe.follow.pattern):
+        if out.parent.resolve() == followed.resolve() and is_item(out.name, recipe.follow.pattern):
             raise PathError(
-                f"{file}: out: {out.name} would be followed itself in {source}; write elsewhere, or narrow the pattern."
+                f"{file}: out: {out.name} would be followed itself in {followed}; write elsewhere, or narrow the pattern."
             )
+
+
+def _gathering(follow: Follow, base: Path, source: Path) -> Gathering | None:
+    """Where the names tell the sections: what puts the tiles of each together."""
+    if not follow.sections:
+        return None
+    if not follow.into:
+        raise ParameterError(
+            "follow.into is missing; needed with follow.sections: a folder for links to the tiles of each section."
+        )
+    return Gathering(source, follow.sections, base / follow.into)
 
 
 def _takes_folders(recipe: Recipe) -> bool:

@@ -41,6 +41,9 @@ argument = "source"
 files = 2
 of = "*.tif"
 """
+IN_ONE = MONTAGE.replace("r{row}_c{column}", "s{section}_c{column}").replace(
+    'of = "*.tif"', 'sections = "s{section}_c{column}.tif"\ninto = "apart"'
+)
 FOLLOW = ("follow", "r.toml", "--folder", "in", "--settle", "0.25")
 
 
@@ -280,3 +283,41 @@ def test_a_section_is_montaged_once_all_its_tiles_are_there(capsys: pytest.Captu
     assert main([*FOLLOW, "--until", "3"]) == 0 and Path("checks/z2/montage.json").exists()
     Path("r.toml").write_text(RECIPE + "files = 2\n")
     assert main([*FOLLOW]) == 3 and "takes files; needed: a parameter that takes folders" in capsys.readouterr().err
+
+
+def test_sections_whose_tiles_come_into_one_folder_are_told_by_their_names() -> None:
+    """Those of two sections come in turn; one of the third is missing, and no tile of its own belongs to any."""
+    Path("r.toml").write_text(IN_ONE)
+    Path("apart").mkdir()
+    tiles = Cut(1, 2).tiles
+    for section, column in (("07", 0), ("08", 0), ("07", 1), ("08", 1), ("09", 0)):
+        imwrite(f"in/s{section}_c{column}.tif", tiles[column])
+    Path("in/overview.tif").write_bytes(b"no tile")
+    assert main([*FOLLOW, "--until", "2"]) == 0
+    assert sorted((one["item"], one["state"]) for one in lines()) == [("07", "done"), ("08", "done")]
+    out = Path("checks/08")
+    assert json.loads((out / "montage.json").read_text())["sections"][0]["files"] == ["s08_c0.tif", "s08_c1.tif"]
+    assert verify(out).whole and imread(out / "section_08.tif").shape[1] > SIDE
+    imwrite("in/s09_c1.tif", tiles[1])
+    assert main([*FOLLOW, "--until", "3"]) == 0 and len(lines()) == 3
+    assert sorted(path.name for path in Path("apart/09").iterdir()) == ["s09_c0.tif", "s09_c1.tif"]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        ("{section}", "7", "found no {section}"),
+        ("files = 2", "", "needed: how many tiles make a section"),
+        ('into = "apart"', "", "follow.into is missing"),
+        ('into = "apart"', 'into = "no"', "make it first"),
+        ('into = "apart"', 'into = "in"', "needed: a folder of its own"),
+        ('into = "apart"', 'into = "old"', "links to"),
+        ("checks/", "apart/", "would be followed itself"),
+    ],
+)
+def test_sections_of_one_folder_are_refused(before: str, now: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("apart", "old/07"):
+        Path(folder).mkdir(parents=True)
+    Path("old/07/s07_c0.tif").symlink_to(Path("elsewhere/s07_c0.tif").absolute())
+    Path("r.toml").write_text(IN_ONE.replace(before, now))
+    assert main([*FOLLOW]) == 3 and said in capsys.readouterr().err and not all_runs()
