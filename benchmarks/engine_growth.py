@@ -54,11 +54,14 @@ class Simulated:
         work, tasks = self.busy.popleft()
         return [Done(key, work(*arguments), 0, TASK_S) for key, arguments in tasks.items()]
 
+    def end(self) -> None:
+        self.busy.clear()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.busy.clear()
+        self.end()
 
 
 def asked(blocks: int) -> Stage[Written]:

@@ -20,6 +20,7 @@ import dask
 from dask.context import thread_state
 from dask_jobqueue.slurm import SLURMCluster
 from distributed import Client, Future, KilledWorker, Security, get_worker
+from distributed.comm.addressing import get_address_host
 from distributed.comm.core import CommClosedError
 from emkit_jobs.offered import Offer
 from emkit_jobs.scheduler import State
@@ -29,6 +30,7 @@ from emkit.progress import PERIOD_S
 from emkit.provenance import versions
 from emkit.run import jobs
 from emkit.run.executor import TRIES, Answer, Tasks, Unbegun, Work, WorkerDied
+from emkit.run.machine import ADDRESS
 from emkit.run.pool import Pool
 from emkit.run.worker import Done, Failed
 
@@ -40,19 +42,20 @@ PLAIN_PATH = re.compile(r"[\w/.,+@=-]+")  # dask-jobqueue writes paths into its 
 DEFAULT_MEMORY = "1 GiB"  # dask-jobqueue wants a number also where the site is to decide; then it is not asked for
 
 
-def look(address: str) -> tuple[int, int | None]:
-    """How many tasks the workers of a scheduler do at once, and the memory for one of them, where they know."""
+def look(address: str) -> tuple[int, int, int | None]:
+    """How many workers a scheduler has, how many tasks they do at once, and the memory for one of these, where they know."""
     with _client(address) as client:
         workers = client.scheduler_info()["workers"].values()
     if not workers:
         raise ResourceError(f"on: the dask scheduler at {address} has no workers now. Start some, or choose another place.")
     limits = [worker["memory_limit"] // worker["nthreads"] for worker in workers if worker["memory_limit"]]
-    return sum(worker["nthreads"] for worker in workers), min(limits, default=None)
+    return len(workers), sum(worker["nthreads"] for worker in workers), min(limits, default=None)
 
 
 def do_batch(work: Work, tasks: dict[str, tuple[Any, ...]], folder: str) -> list[Answer]:
     """On a dask worker: the tasks, in a process that stands in `folder`; ended as soon as nobody wants them any more."""
     worker, key, answers = get_worker(), thread_state.key, list[Answer]()
+    os.environ[ADDRESS] = get_address_host(worker.address)
     with Pool(1, threads=1, folder=folder) as pool:
         pool.begin(work, tasks)
         while len(answers) < len(tasks) and _is_wanted(worker, key):
@@ -87,10 +90,13 @@ class Dask:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+        self.client.close()
+
+    def end(self) -> None:
         with suppress(OSError, TimeoutError):  # a scheduler that is gone has ended them
             self.client.cancel(list(self.busy))
         self.busy = {}
-        self.client.close()
 
     @property
     def size(self) -> int:

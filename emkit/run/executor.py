@@ -70,6 +70,9 @@ class Executor(Protocol):
     def answers(self, timeout_s: float) -> list[Answer]:
         """What has come; where nothing has, it waits for something so long."""
 
+    def end(self) -> None:
+        """End all that is being done; it is not answered any more."""
+
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
@@ -95,11 +98,14 @@ class Serial:
     def answers(self, timeout_s: float) -> list[Answer]:
         return [attempt(*self.batch.popleft())]
 
+    def end(self) -> None:
+        self.batch.clear()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.batch.clear()
+        self.end()
 
 
 def outcomes(hands: Executor, work: Work, tasks: Tasks) -> Generator[Done | Failed, None, None]:

@@ -11,12 +11,18 @@ from pathlib import Path
 
 GROUPS = Path("/sys/fs/cgroup")
 M_MMAP_THRESHOLD = -3  # of malloc.h
+ADDRESS, LOOPBACK = "EMKIT_ADDRESS", "127.0.0.1"
 
 
 def cores() -> int:
     """Those that this process may use: by its affinity, and of its job (Slurm does not bind everywhere)."""
     bound = len(os.sched_getaffinity(0))
     return min(bound, _number("SLURM_CPUS_ON_NODE") or bound)
+
+
+def address() -> str:
+    """Where the tasks of this run that are done at the same time reach this process; in workers of dask their node."""
+    return os.environ.get(ADDRESS, LOOPBACK)
 
 
 def machine() -> dict[str, str]:

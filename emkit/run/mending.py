@@ -44,7 +44,9 @@ class Mending:
     def reduced(self, plan: Plan) -> Plan:
         """The plan of the whole, for what is lost of it."""
         kept = sum((self.out / name).stat().st_size for name in self.linked)
-        stages = tuple(replace(load, tasks=-(-load.tasks * self.lost // self.tasks)) for load in plan.stages)
+        stages = tuple(
+            load if load.together else replace(load, tasks=-(-load.tasks * self.lost // self.tasks)) for load in plan.stages
+        )
         return replace(plan, disk_bytes=max(0, plan.disk_bytes - kept), stages=stages)
 
     def seed(self, built: Path, journal: Path, identity: str) -> None:

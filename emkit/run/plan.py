@@ -13,11 +13,15 @@ from emkit.run.output import unfinished
 
 @dataclass(frozen=True)
 class Load:
-    """A stage, as planned: its tasks, the bytes by which a worker grows that does one, the seconds of one core that one takes."""
+    """A stage, as planned: its tasks, the bytes by which a worker grows that does one, the seconds of one core that one takes.
+
+    `together`: the tasks wait for each other, so that as many workers are needed.
+    """
 
     tasks: int
     task_bytes: int = 0
     task_s: float = 0.0
+    together: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,15 @@ class Plan:
         seconds = sum(-(-load.tasks // workers) * load.task_s for load in self.stages)
         return Plan(self.memory_bytes + sum(grown), self.disk_bytes, self.seconds + seconds, workers=workers)
 
+    @property
+    def least(self) -> int:
+        """How many tasks must be done at once."""
+        return max((load.tasks for load in self.stages if load.together), default=1)
+
     def fitted(self, cores: int, memory_bytes: int) -> "Plan":
-        """The whole, with as many tasks at once as there are cores, and memory; one at least."""
-        fitting = (self.spread(n) for n in range(cores, 0, -1))
-        return next((plan for plan in fitting if plan.memory_bytes <= memory_bytes), self.spread(1))
+        """The whole, with as many tasks at once as there are cores, and memory; no fewer than must be."""
+        fitting = (self.spread(n) for n in range(cores, self.least - 1, -1))
+        return next((plan for plan in fitting if plan.memory_bytes <= memory_bytes), self.spread(self.least))
 
     def __str__(self) -> str:
         told = f"{in_words(self.memory_bytes)} memory, {in_words(self.disk_bytes)} disk, {self.seconds:,.1f} s"

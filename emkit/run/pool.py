@@ -121,6 +121,9 @@ class Pool:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
         """End the workers, whatever they do; returns when they are gone."""
         if self.pids:
             with suppress(BrokenPipeError, ConnectionResetError):  # a nursery that is gone has taken its workers along

@@ -4,6 +4,7 @@ import os
 import shutil
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,10 @@ MB = 2**20
 
 @dataclass(frozen=True)
 class Room:
-    """What a place gives to a run. Where workers have memory of their own, `worker_bytes` is that of each; None: nobody knows."""
+    """What a place gives to a run. Where workers have memory of their own, `worker_bytes` is that of each; None: nobody knows.
+
+    These stand on so many `nodes` (jobs, or workers of dask), as many on each: one without work leaves its memory to them.
+    """
 
     words: str
     workers: int
@@ -31,6 +35,7 @@ class Room:
     memory_bytes: int | None = None  # for the driver, and for the workers too that have none of their own
     worker_bytes: int | None = None
     apart: bool = False  # workers have memory of their own
+    nodes: int = 1
     runtime_s: float | None = None
 
     def takes(self, plan: Plan) -> Plan:
@@ -44,14 +49,20 @@ class Room:
         return max(1, self.cores // max(1, workers))
 
     def lacks(self, plan: Plan) -> str:
-        """Why the plan cannot be run here, even with one task at a time, in numbers; empty where it can."""
-        least = plan.memory_bytes if self.apart else plan.spread(1).memory_bytes
+        """Why the plan cannot be run here, even with as few tasks at once as can be, in numbers; empty where it can."""
+        if plan.least > self.workers:
+            return f"The run needs {plan.least} tasks at the same time; {self.words} does {self.workers} at once."
+        least = plan.memory_bytes if self.apart else plan.spread(plan.least).memory_bytes
         if self.memory_bytes is not None and least > self.memory_bytes:
-            alone = "" if self.apart else ", with one task at a time"
+            alone = "" if self.apart else ", with one task at a time" if plan.least == 1 else f", with {plan.least} tasks at once"
             return f"The run needs {in_words(least)} of memory{alone}; {self.words} has {in_words(self.memory_bytes)}."
-        task = max((load.task_bytes for load in plan.stages), default=0)
-        if self.worker_bytes is not None and task > self.worker_bytes:
-            return f"A task needs {in_words(task)} of memory; a worker of {self.words} has {in_words(self.worker_bytes)}."
+        if self.worker_bytes is not None:
+            of_node = self.worker_bytes * (self.workers // self.nodes)
+            at_once = [(-(-min(load.tasks, self.workers) // self.nodes), load.task_bytes) for load in plan.stages]
+            count, task = max(at_once, key=prod, default=(0, 0))
+            if count * task > of_node:
+                tasks = "A task needs" if count == 1 else f"{count} tasks at once need"
+                return f"{tasks} {in_words(count * task)} of memory; a worker of {self.words} has {in_words(of_node)}."
         longest = max((load.task_s for load in plan.stages), default=0)
         if self.runtime_s is not None and longest > self.runtime_s:
             return f"A task takes {longest:,.0f} s; {self.words} lasts {self.runtime_s:,.0f} s."
@@ -70,8 +81,8 @@ def room(place: Place, offer: Offer | None = None) -> Room:
         case "dask":
             from emkit.run.cluster import look
 
-            workers, worker_bytes = look(place.name)
-            return Room(f"the dask scheduler at {place.name}", workers, 0, memory_left(), worker_bytes, apart=True)
+            nodes, workers, worker_bytes = look(place.name)
+            return Room(f"the dask scheduler at {place.name}", workers, 0, memory_left(), worker_bytes, apart=True, nodes=nodes)
 
 
 @dataclass(frozen=True)
@@ -209,7 +220,8 @@ def _room_of_jobs(place: Place, offer: Offer) -> Room:
     what = f"profile {place.name}" if place.name else "like this one"
     if place.count:
         apart = memory // each if memory else None
-        return Room(f"{place.count} jobs, {what}", place.count * each, worker_bytes=apart, apart=True, runtime_s=seconds)
+        words = f"{place.count} jobs, {what}"
+        return Room(words, place.count * each, worker_bytes=apart, apart=True, nodes=place.count, runtime_s=seconds)
     return Room(f"a job of its own, {what}", each, each, memory, runtime_s=seconds)
 
 

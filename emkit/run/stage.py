@@ -22,6 +22,7 @@ from emkit.run.disk import NO_SPACE
 from emkit.run.earlier import NOTHING, Earlier
 from emkit.run.executor import TRIES, Executor, outcomes
 from emkit.run.lines import line_of, read_line
+from emkit.run.together import outcomes_together
 from emkit.run.worker import Done, Failed
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Stage(Generic[T]):
     tasks: Mapping[str, tuple[Any, ...]]
     unit: str
     unaffected_by: tuple[str, ...] = ()
+    together: bool = False
 
 
 def stage(
@@ -47,13 +49,16 @@ def stage(
     tasks: Mapping[str, tuple[Any, ...]],
     unit: str = "tasks",
     unaffected_by: tuple[str, ...] = (),
+    together: bool = False,
 ) -> Generator[Stage[T], Any, Mapping[str, T]]:
     """In a step: `found = yield from stage("match", match_pair, {key: arguments}, "pairs")`. Key to result, in the order given.
 
     ``unaffected_by`` names parameters that change nothing about a task of the same key: what a run that differed in these alone
     has found is taken from it (`emkit.run.earlier`). Not for tasks that write.
+
+    ``together``: these tasks wait for each other, and each takes one argument more (`emkit.run.together`).
     """
-    done: Mapping[str, T] = yield Stage(name, work, tasks, unit, unaffected_by)
+    done: Mapping[str, T] = yield Stage(name, work, tasks, unit, unaffected_by, together)
     return done
 
 
@@ -118,6 +123,8 @@ class Journal:
                 mine[key] = text
                 self.file.write(line_of(asked.name, key, text))
         missing = {key: arguments for key, arguments in asked.tasks.items() if not _is_done(mine.get(key), built)}
+        if asked.together and missing:  # one alone would wait for the others
+            missing = dict(asked.tasks)
         failed: list[Failed] = []
 
         def kept(found: Generator[Done | Failed, None, None]) -> Generator[None, None, None]:
@@ -134,7 +141,8 @@ class Journal:
                 yield
 
         if missing:
-            with closing(outcomes(hands, asked.work, missing)) as found:
+            deal = outcomes_together if asked.together else outcomes
+            with closing(deal(hands, asked.work, missing)) as found:
                 for _ in track(kept(found), asked.name, asked.unit, len(asked.tasks), before=len(asked.tasks) - len(missing)):
                     pass
         if failed:
@@ -177,7 +185,7 @@ def _refusal(asked: Stage[Any], failed: list[Failed]) -> Exception:
     count = f"{asked.name}: {len(failed)} of {len(asked.tasks)} {asked.unit} failed"
     if len(failed) >= HOPELESS:
         count += "; the rest was not tried"
-    elif others:
+    elif others and not asked.together:
         count += f"; the other {others} are done, and kept"
     told = f"{count}. Mend the cause; emkit resume, or the same call, then does what is missing"
     if isinstance(first.error, EmkitError):

@@ -27,8 +27,10 @@ from emkit.run.place import Place
 from emkit.run.plan import Load, Plan, gate
 from emkit.run.room import placed
 from emkit.run.step import bind
+from emkit.run.together import outcomes_together
 from emkit.run.worker import Done
 from tests.run.test_pool import gone, square, tried, wait_for_ever
+from tests.run.test_together import TWO, meet
 
 KERNELS = """
 slurm_conf = "/etc/slurm/other.conf"
@@ -195,6 +197,16 @@ def test_a_lost_dask_worker_costs_its_task_one_try(cluster: LocalCluster, tmp_pa
     assert isinstance(found["a"], Done) and isinstance(found["c"], Done)
     assert isinstance(tried_thrice := found["b"], Done) or isinstance(tried_thrice.error, WorkerDied)
     assert isinstance(found["b"], Done) == (tries < TRIES) and len(list(tmp_path.glob("b-*"))) == min(tries + 1, TRIES)
+
+
+def test_tasks_that_wait_for_each_other_are_begun_again_together(cluster: LocalCluster, tmp_path: Path) -> None:
+    with Dask(cluster.scheduler_address) as hands:
+        found = list(outcomes_together(hands, meet, {key: (tmp_path, key, 1) for key in TWO}))
+        assert {one.key for one in found if isinstance(one, Done)} == set(TWO) and len(list(tmp_path.iterdir())) == 4
+        with pytest.raises(ResourceError, match="3 tasks must run at the same time, but within 0:00:00 there was room for 2"):
+            list(outcomes_together(hands, meet, {key: (tmp_path, key, 0) for key in "012"}, patience_s=0))
+    with pytest.raises(ResourceError, match="needs 3 tasks at the same time; the dask scheduler at .* does 2 at once"):
+        gate(placed(Plan(1, stages=(Load(3, together=True),)), Place("dask", cluster.scheduler_address)).plan, None)
 
 
 def test_cancel_ends_tasks_on_dask_workers(cluster: LocalCluster, tmp_path: Path) -> None:
