@@ -60,8 +60,8 @@ class Network(nn.Module):
             kept.append(found)
         found = kept.pop()
         for below, block, pool in zip(reversed(self.below), reversed(self.up), reversed(self.pools), strict=True):
-            finer = functional.interpolate(below(found), scale_factor=tuple(map(float, pool)), mode="nearest")
-            found = block(kept.pop() + finer)
+            # without a name for what is interpolated, so that it is let go of once it is added
+            found = block(kept.pop() + functional.interpolate(below(found), scale_factor=tuple(map(float, pool)), mode="nearest"))
         return unfold(self.out(found), self.stem)
 
 
