@@ -22,6 +22,8 @@ from emkit.run.worker import LONGEST_MESSAGE, Done, Failed
 PATIENCE_S = 1.0  # for the nursery to say how a worker ended
 # torch takes OMP_NUM_THREADS too
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+# threads that wait for others sleep: where cores are shared with other work, those that spin take them from the ones they wait for
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 class Nursery:
@@ -31,7 +33,7 @@ class Nursery:
         self.lock = threading.RLock()
         self.socket, its_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.ended: dict[int, int] = {}
-        self.threads = dict.fromkeys(THREADS, str(threads))
+        self.threads = dict.fromkeys(THREADS, str(threads)) | {name: os.environ.get(name, value) for name, value in WAITING.items()}
         with its_end:
             command = [sys.executable, "-m", "emkit.run.worker", str(its_end.fileno()), json.dumps(sys.path)]
             environment = {**os.environ, **self.threads}  # libraries count their threads when they are loaded

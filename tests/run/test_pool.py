@@ -57,8 +57,8 @@ def wait_for_ever(folder: Path) -> None:
     signal.pause()
 
 
-def threads() -> str:
-    return os.environ["OMP_NUM_THREADS"]
+def threads() -> tuple[str, str]:
+    return os.environ["OMP_NUM_THREADS"], os.environ["OMP_WAIT_POLICY"]
 
 
 def take_memory(size: int) -> int:
@@ -137,11 +137,11 @@ def test_a_nursery_that_was_killed_is_made_anew(pool: Pool) -> None:
     assert {one.key for one in outcomes(pool, square, {"c": (3,), "d": (4,)}) if isinstance(one, Done)} == {"c", "d"}
 
 
-def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_share_the_cores_and_wait_asleep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     with Pool(4) as pool:
         (found,) = outcomes(pool, threads, {"one": ()})
-    assert isinstance(found, Done) and found.result == "2"
+    assert isinstance(found, Done) and found.result == ("2", "PASSIVE")
 
 
 def test_the_memory_of_workers_is_measured() -> None:
