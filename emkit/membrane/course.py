@@ -20,7 +20,7 @@ from emkit.membrane.targets import LabelKind, Truth, maps_of
 if TYPE_CHECKING:
     from emkit.membrane.sampling import Field
 
-NAMES: tuple[TargetName, ...] = ("membrane", "foreground", "contour", "distance", "affinity", "cleft", "skeleton")
+NAMES: tuple[TargetName, ...] = ("membrane", "foreground", "contour", "distance", "affinity", "cleft", "skeleton", "extracellular")
 NEAR_2D: tuple[Offset, ...] = ((0, -1, 0), (0, 0, -1))
 FAR_2D: tuple[Offset, ...] = ((0, -9, 0), (0, 0, -9), (0, -9, -9), (0, 9, -9), (0, -27, 0), (0, 0, -27))
 NEAR_3D: tuple[Offset, ...] = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
@@ -53,6 +53,7 @@ class Course:
     freeze: tuple[str, ...]
     continue_from: Path | None
     device: str
+    processes: int = 1
 
     @property
     def targets(self) -> tuple[Target, ...]:

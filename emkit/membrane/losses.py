@@ -55,6 +55,7 @@ DEFAULTS: Mapping[TargetName, Mapping[str, float]] = {
     "affinity": {"bce": 1.0, "dice": 0.5},
     "cleft": {"balanced": 1.0, "dice": 1.0},
     "skeleton": {"balanced": 1.0, "dice": 0.5},
+    "extracellular": {"bce": 1.0, "dice": 0.5},
 }
 
 

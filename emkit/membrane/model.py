@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CONFIGURATION, WEIGHTS = "model.json", "weights.safetensors"
 Offset = tuple[int, int, int]
-TargetName = Literal["membrane", "foreground", "contour", "distance", "affinity", "cleft", "skeleton"]
+TargetName = Literal["membrane", "foreground", "contour", "distance", "affinity", "cleft", "skeleton", "extracellular"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Target:
 
     Affinities have a channel for each offset (z, y, x), px: 1 where the voxel and the one at that offset from it are of one object.
     All others have one: membrane is 1 on membranes, foreground 1 within objects, contour 1 between them, distance 0 at the edge of
-    an object and 1 deep in it, cleft 1 on synaptic clefts, skeleton 1 on centre lines.
+    an object and 1 deep in it, cleft 1 on synaptic clefts, skeleton 1 on centre lines, extracellular 1 in the space between cells.
     """
 
     name: TargetName

@@ -38,7 +38,7 @@ class Channel:
     opposite: bool = False
 
     def of(self, said: Floats) -> Floats:
-        """This volume, (z, y, x), of all channels (C, z, y, x) of the network."""
+        """This volume, or a part of it (..., y, x), of all channels (C, ..., y, x) of the network."""
         mean: Floats = said[list(self.source)].mean(0, dtype=np.float32)
         return 1 - mean if self.opposite else mean
 
@@ -75,6 +75,14 @@ def read_prediction(volume: Path) -> Prediction:
         return TypeAdapter(Prediction).validate_python(told)
     except (OSError, ValueError, LookupError, ValidationError):
         raise PathError(f"{volume} does not tell how it was predicted; needed: a volume that predict-membranes made.") from None
+
+
+def told_channels(volume: Path) -> tuple[Channel, ...]:
+    """What a volume tells, the root first; membrane where it does not say."""
+    try:
+        return read_prediction(volume).channels
+    except PathError:
+        return (Channel(ROOT, "membrane", (0,)),)
 
 
 def channels_of(targets: Sequence[Target]) -> tuple[Channel, ...]:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from emkit.errors import DataError
 from emkit.membrane.model import Offset, TargetName
 
-LabelKind = Literal["membrane", "interior", "instances", "strokes"]
-INTERIOR, MEMBRANE = 1, 2  # values of strokes; 0 is unlabelled
+LabelKind = Literal["membrane", "interior", "instances", "strokes", "classes"]
+INTERIOR, MEMBRANE, SPACE = 1, 2, 3  # values of strokes and classes; 0 is unlabelled
 Mask = NDArray[np.bool_]
 Ids = NDArray[np.int32]
 Floats = NDArray[np.float32]
@@ -37,25 +37,31 @@ def understand(
 ) -> Truth:
     """What labels of this kind say.
 
-    membrane: non-zero is membrane. interior: zero is. strokes: 1 is interior, 2 is membrane, 0 unknown. instances: membrane is what
-    lies within half of `thickness_px` of where two objects meet; 0 is unlabelled, but for a gap between objects that is no wider
-    than the membrane, or all of it where 0 is `extracellular` space.
+    membrane: non-zero is membrane. interior: zero is. strokes, and classes, which fill areas: 1 is interior, 2 is membrane, 3 is
+    extracellular space, 0 unknown; DataError for other values. instances: membrane is what lies within half of `thickness_px` of
+    where two objects meet; 0 is unlabelled, but for a gap between objects that is no wider than the membrane, or all of it where 0
+    is `extracellular` space.
     """
     if kind == "instances":
         return _each(labels, dim, lambda part: _of_instances(part, thickness_px, extracellular))
-    membrane = {"membrane": labels != 0, "interior": labels == 0, "strokes": labels == MEMBRANE}[kind]
-    known = labels != 0 if kind == "strokes" else np.ones(labels.shape, bool)
-    return _each(membrane, dim, lambda part: Truth(_components(~part), part, part), known)
+    if kind in ("strokes", "classes"):
+        if not set(np.unique(labels)) <= {0, INTERIOR, MEMBRANE, SPACE}:
+            raise DataError(
+                f"labels: found values up to {labels.max()} in labels of the kind {kind}; needed: {INTERIOR} in cells, {MEMBRANE} "
+                f"on membranes, {SPACE} between cells, 0 where nothing is labelled. Numbers of cells are of the kind instances."
+            )
+        return _each(labels, dim, lambda part: Truth(_components((part == 0) | (part == INTERIOR)), part == MEMBRANE, part != 0))
+    membrane = (labels != 0) == (kind == "membrane")
+    return _each(membrane, dim, lambda part: Truth(_components(~part), part, np.ones(part.shape, bool)))
 
 
-def _each(labels: NDArray[Any], dim: int, of: Callable[[NDArray[Any]], Truth], known: Mask | None = None) -> Truth:
+def _each(labels: NDArray[Any], dim: int, of: Callable[[NDArray[Any]], Truth]) -> Truth:
     """Section by section in 2D; ids may come again in another section."""
     parts = [of(section) for section in labels] if dim == 2 else [of(labels)]
-    ids, membrane, found = (
+    ids, membrane, known = (
         np.stack([getattr(part, name) for part in parts]) if dim == 2 else getattr(parts[0], name)
         for name in ("ids", "membrane", "known")
     )
-    known = found if known is None else known
     return Truth(np.where(known, ids, 0).astype(np.int32), membrane & known, known)
 
 
@@ -104,7 +110,15 @@ def _without_gaps(ids: Ids, known: Mask) -> Ids:
 def maps_of(
     truth: Truth, names: Sequence[TargetName], dim: int, voxel_size_nm: tuple[float, float, float], thickness_px: int
 ) -> Floats:
-    """The map of each of these targets, (C, z, y, x), from 0 to 1. Affinities are none of them."""
+    """The map of each of these targets, (C, z, y, x), from 0 to 1. Affinities are none of them.
+
+    DataError where extracellular space is asked for, and none is labelled.
+    """
+    if "extracellular" in names and not extracellular(truth, voxel_size_nm, thickness_px).any():
+        raise DataError(
+            "labels: no voxel is extracellular space, which is to be learned. Give labels that tell it: of the kind classes, with "
+            f"the value {SPACE}, or instances with --extracellular."
+        )
     made = [_section_wise(truth, dim, _MAPS[name], voxel_size_nm, thickness_px) for name in names]
     return np.stack(made) if made else np.zeros((0, *truth.ids.shape), np.float32)
 
@@ -169,6 +183,12 @@ def skeleton(truth: Truth, voxel_size_nm: Sizes, thickness_px: int) -> NDArray[A
     return made
 
 
+def extracellular(truth: Truth, voxel_size_nm: Sizes, thickness_px: int) -> NDArray[Any]:
+    """1 in the space between cells: in none of them, and no membrane."""
+    made: Mask = truth.known & ~truth.membrane & (truth.ids == 0)
+    return made
+
+
 _MAPS: dict[TargetName, Map] = {
     "membrane": membrane,
     "foreground": foreground,
@@ -176,6 +196,7 @@ _MAPS: dict[TargetName, Map] = {
     "distance": distance,
     "cleft": cleft,
     "skeleton": skeleton,
+    "extracellular": extracellular,
 }
 
 

@@ -1,5 +1,7 @@
 """A membrane probability to cells: seeds, fragments, their graph, one cut of it, labels; block by block. Axis order is (z, y, x).
 
+Of the probability of objects the fragments are the objects, and nothing is cut.
+
 A block is a shard of the fragments. What blocks share goes through files of the output: seeds with the labels that each block gave
 them, the tables that make them labels of the volume, and the edges of the graph.
 """
@@ -31,6 +33,8 @@ from emkit.measure.overlaps import Overlaps
 from emkit.membrane.edits import links_within
 from emkit.membrane.fragments import Dim, Geometry, find_seeds, grow_fragments, halos, membrane_distance, with_halo, within
 from emkit.membrane.instances import EdgeSums, label_seeds, link_sections, region_edges, solve_cells
+from emkit.membrane.objects import HALF, find_inside, find_object_seeds, grow_objects
+from emkit.membrane.prediction import told_channels
 from emkit.membrane.reconciliation import face_pairs, first_voxels, number_components, offsets_of
 from emkit.membrane.regions import Labels
 from emkit.model import Shape, SizeNm
@@ -55,16 +59,21 @@ class SegmentReport:
     dim: int
     fragments: int
     cells: int
+    objects: bool = False
 
     def __str__(self) -> str:
         z, y, x = self.shape
         how = "each section on its own" if self.dim == 2 else "in 3D"
-        return f"{self.cells} cells of {self.fragments} fragments in {z} x {y} x {x} voxels (z, y, x), {how}"
+        found = f"{self.cells} objects" if self.objects else f"{self.cells} cells of {self.fragments} fragments"
+        return f"{found} in {z} x {y} x {x} voxels (z, y, x), {how}"
 
 
 @dataclass(frozen=True)
 class Job:
-    """What every task needs to know. `side`: of the blocks, (z, y, x)."""
+    """What every task needs to know. `side`: of the blocks, (z, y, x). `objects`: the probability is that of their inside.
+
+    `contour`: the probability of it, between objects. `space`: that of what is outside of cells.
+    """
 
     probability: Path
     out: Path
@@ -74,6 +83,9 @@ class Job:
     origin_nm: SizeNm
     side: Shape
     mask: Path | None
+    objects: bool
+    contour: Path | None
+    space: Path | None
 
 
 @step
@@ -85,15 +97,18 @@ def segment(
     mask: Annotated[Path | None, Reads("volume")] = None,
     block_px: Annotated[int, Ge(64)] | None = None,
 ) -> Body[SegmentReport]:
-    """Segment a membrane probability into cells, each a number of its own.
+    """Segment a membrane probability into cells, each a number of its own; or that of objects, such as mitochondria, into these.
 
     Fragments are grown from the places furthest from any membrane; one multicut of the graph of them all then says which of them
     are one cell. The volume need not fit into memory. Fragments and graph are kept in the result, so that it can be corrected.
 
+    Where the model tells foreground or clefts and no membrane, objects are what is more probable than one half and touches; a
+    contour, where the model tells one, parts those that touch each other. Extracellular space, where it is told, is left out.
+
     Parameters
     ----------
     probability
-        How probable each voxel is membrane, as predict-membranes writes it: 0 to 1, or 0 to 255 in uint8.
+        How probable each voxel is membrane, or within an object, as predict-membranes writes it: 0 to 1, or 0 to 255 in uint8.
     out
         The result: OME-Zarr labels, 0 where nothing is.
     dim
@@ -113,7 +128,7 @@ def segment(
         check_mask(mask, full)
     thin = 1 if geometry.flat else None
     place = full.shape, full.voxel_size_nm, full.origin_nm
-    job = Job(probability, out, geometry, *place, (thin or side, side, side), mask)
+    job = Job(probability, out, geometry, *place, (thin or side, side, side), mask, *_told(probability))
     yield _plan(job)
 
     told: dict[str, Any] = {"shape": full.shape, "dtype": "uint32", "voxel_size_nm": full.voxel_size_nm}
@@ -140,7 +155,8 @@ def segment(
     yield from stage("fragments", write_fragments, tasks, "blocks")
     yield from stage("edges", write_edges, tasks, "blocks")
     graph = EdgeSums.merge([EdgeSums.load(out / GRAPH / EDGES / f"{number}.npy") for number in range(len(blocks))])
-    cells = solve_cells(int(numbers.max(initial=0)), graph, geometry)
+    count = int(numbers.max(initial=0))
+    cells = np.arange(count + 1) if job.objects else solve_cells(count, graph, geometry)
     graph.save(out / GRAPH / f"{EDGES}.npy")
     np.save(out / GRAPH / CELLS, cells.astype(np.uint32))
     if geometry.linked:
@@ -162,14 +178,18 @@ def segment(
     for folder in (out / SEEDS, out / GRAPH / EDGES, out / GRAPH / OVERLAPS):
         if folder.exists():
             shutil.rmtree(folder)
-    return SegmentReport(full.shape, full.voxel_size_nm, wanted, len(cells) - 1, int(cells.max(initial=0)))
+    return SegmentReport(full.shape, full.voxel_size_nm, wanted, count, int(cells.max(initial=0)), job.objects)
 
 
 def write_seeds(job: Job, block: Block, number: int) -> Written:
     """One task: the seeds of a block, labelled from 1 in it, and the first voxel of each."""
     around = with_halo(block, job.shape, job.geometry)
-    distance = membrane_distance(read_probability(job.probability, around), job.geometry, _inside(job, around))
-    labels, count = label_seeds(find_seeds(distance, job.geometry)[within(block, around)], job.geometry)
+    probability, mask = read_probability(job.probability, around), _inside(job, around)
+    if job.objects:
+        seeds = find_object_seeds(find_inside(probability, mask), _contour(job, around), job.geometry)
+    else:
+        seeds = find_seeds(membrane_distance(probability, job.geometry, mask), job.geometry)
+    labels, count = label_seeds(seeds[within(block, around)], job.geometry)
     np.save(file := job.out / SEEDS / FIRST / f"{number}.npy", first_voxels(labels, count, block, job.shape))
     return _in_output(job.out, SEEDS, write_block(job.out / SEEDS, block, labels), file)
 
@@ -191,10 +211,13 @@ def write_fragments(job: Job, block: Block, _: int) -> Written:
     """One task: the fragments of a block, grown from all seeds within its halo."""
     around = with_halo(block, job.shape, job.geometry)
     numbers = np.load(job.out / SEEDS / NUMBERS, mmap_mode="r")
-    seeds: Labels = numbers[_read_seeds(job, around)]
+    seeds: Labels = np.asarray(numbers[_read_seeds(job, around)], np.uint32)
     probability, mask = read_probability(job.probability, around), _inside(job, around)
-    distance = membrane_distance(probability, job.geometry, mask)
-    fragments = grow_fragments(probability, distance, seeds, job.geometry, mask)
+    if job.objects:
+        fragments = grow_objects(find_inside(probability, mask), _contour(job, around), seeds, job.geometry)
+    else:
+        distance = membrane_distance(probability, job.geometry, mask)
+        fragments = grow_fragments(probability, distance, seeds, job.geometry, mask)
     return _in_output(
         job.out, FRAGMENTS, write_block(job.out / FRAGMENTS, block, np.ascontiguousarray(fragments[within(block, around)]))
     )
@@ -238,7 +261,31 @@ def _read_seeds(job: Job, region: Block) -> NDArray[np.int64]:
 
 
 def _inside(job: Job, block: Block) -> NDArray[np.bool_] | None:
-    return None if job.mask is None else ~read_mask(job.mask, block, job.voxel_size_nm, job.origin_nm)
+    """What no mask leaves out, and no space between cells."""
+    cellular = None if job.space is None else read_probability(job.space, block) < HALF
+    if job.mask is None:
+        return cellular
+    kept: NDArray[np.bool_] = ~read_mask(job.mask, block, job.voxel_size_nm, job.origin_nm)
+    return kept if cellular is None else kept & cellular
+
+
+def _contour(job: Job, block: Block) -> NDArray[np.float32] | None:
+    return None if job.contour is None else read_probability(job.contour, block)
+
+
+def _told(probability: Path) -> tuple[bool, Path | None, Path | None]:
+    """Whether a volume tells of objects, where their contour lies, and where the space outside of cells.
+
+    ParameterError where it tells neither membrane nor objects.
+    """
+    root, *others = told_channels(probability)
+    if root.target in ("distance", "extracellular"):
+        raise ParameterError(
+            f"{probability} tells {root.target} alone; needed: membrane, foreground or cleft. Train with --target foreground too."
+        )
+    below = {channel.target: probability / channel.group for channel in others}
+    objects = root.target in ("foreground", "cleft")
+    return objects, below.get("contour") if objects else None, below.get("extracellular")
 
 
 def _in_output(out: Path, folder: str, made: Written, *files: Path) -> Written:

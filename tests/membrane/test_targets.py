@@ -52,6 +52,27 @@ def test_strokes_say_nothing_of_what_they_leave_out() -> None:
     assert (truth.known == (labels != 0)).all() and (truth.membrane == (labels == 2)).all()
 
 
+def test_three_classes() -> None:
+    """Two cells with their membranes, the space between them, and what is not labelled."""
+    labels = np.zeros((1, 20, 40), np.uint8)
+    labels[..., 2:10], labels[..., 10:12], labels[..., 12:26], labels[..., 26:28], labels[..., 28:36] = 1, 2, 3, 2, 1
+    truth = understand(labels, "classes", 2, 4)
+    assert (truth.known == (labels != 0)).all() and set(np.unique(truth.ids)) == {0, 1, 2}
+    told = maps_of(truth, ("membrane", "foreground", "extracellular"), 2, NM, 4)
+    for found, value in zip(told, (2, 1, 3), strict=True):
+        assert (found.astype(bool) == (labels == value)).all()
+    filled = understand(two_cells(16), "instances", 2, 4, extracellular=True)
+    of_instances = maps_of(filled, ("membrane", "foreground", "extracellular"), 2, NM, 4)
+    assert (of_instances.sum(0) == 1).all() and of_instances[2, 0, 5, 16:24].all()
+
+
+def test_labels_that_are_no_classes_are_refused() -> None:
+    with pytest.raises(DataError, match=r"found values up to 9 in labels of the kind classes; needed: 1 in cells, 2 on membranes"):
+        understand(two_cells(4), "classes", 2, 4)
+    with pytest.raises(DataError, match="no voxel is extracellular space"):
+        maps_of(understand(two_cells(4) != 0, "interior", 2, 4), ("extracellular",), 2, NM, 4)
+
+
 def test_the_maps_of_a_disk() -> None:
     disk = np.hypot(*np.mgrid[-20:21, -20:21]) < 12.5
     truth = understand(disk[None], "interior", 2, 4)

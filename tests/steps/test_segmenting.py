@@ -18,6 +18,8 @@ from emkit.io.omezarr import create_volume, read_volume, shard_grid, write_block
 from emkit.measure.overlaps import Overlaps
 from emkit.measure.partitions import segmentation_scores
 from emkit.membrane.masking import find_mask
+from emkit.membrane.model import TargetName
+from emkit.membrane.prediction import Channel, Prediction
 from tests.io.readers import write_volume
 from tests.membrane.test_instances import cells
 
@@ -79,6 +81,60 @@ def test_masks_that_are_refused(probability: Path, tmp_path: Path) -> None:
     create_volume(tmp_path / "o.ome.zarr", shape=(2, 9, 9), dtype="uint8", voxel_size_nm=NM, origin_nm=(0, 0, 1e6))
     with pytest.raises(ParameterError, match="x 999998 to 1.00004e.06 nm, .*they have no voxel in common"):
         plan(segment, probability, out=tmp_path / "s.ome.zarr", dim=2, mask=tmp_path / "o.ome.zarr")
+
+
+def test_a_mask_parts_alike_for_any_blocks(probability: Path, tmp_path: Path) -> None:
+    """A lattice of masked bars, some along the faces of blocks, leaves nothing that reaches further than the halo: bit for bit."""
+    mask = np.zeros(PROBABILITY.shape, np.uint8)
+    mask[:, 20::40] = mask[:, :, 24::40] = mask[:, 63:66] = mask[:, :, 127:129] = 1
+    write_volume(tmp_path / "m.ome.zarr", mask, NM)
+    segment(probability, out=tmp_path / "s.ome.zarr", dim=2, mask=tmp_path / "m.ome.zarr")
+    segment(probability, out=tmp_path / "b.ome.zarr", dim=2, mask=tmp_path / "m.ome.zarr", block_px=64)
+    labels = labels_of(tmp_path / "s.ome.zarr")
+    np.testing.assert_array_equal(labels_of(tmp_path / "b.ome.zarr"), labels)
+    assert (labels[mask != 0] == 0).all() and (labels > 0).any()
+
+
+def told(path: Path, volumes: dict[TargetName, np.ndarray]) -> Path:
+    """Volumes as predict-membranes leaves them, the first at the root."""
+    channels = tuple(Channel("" if k == 0 else name, name, (k,)) for k, name in enumerate(volumes))
+    for channel in channels:
+        write_volume(path / channel.group, volumes[channel.target], NM)
+    Prediction(2, channels, NM, (0.0, 1.0), 1, "float32", True, "").write(path)
+    return path
+
+
+def test_objects_are_what_touches_and_contours_part_them(tmp_path: Path) -> None:
+    """Two disks that touch, the second across a face of blocks, a fibre that is all contour, and a speck."""
+    y, x = np.mgrid[:100, :160]
+    left, right = np.hypot(y - 40, x - 40) < 20, np.hypot(y - 40, x - 78) < 20
+    fibre, speck = (abs(y - 80) < 2) & (x > 10) & (x < 150), (y == 90) & (x == 90)
+    inside = left | right | fibre | speck
+    foreground = np.where(inside, 0.9, 0.2).astype(np.float32)[None].repeat(2, 0)
+    report = segment(told(tmp_path / "f.ome.zarr", {"foreground": foreground}), out=tmp_path / "s.ome.zarr")
+    labels = labels_of(tmp_path / "s.ome.zarr")
+    assert (report.cells, str(report)[:9]) == (6, "6 objects") and ((labels > 0) == inside).all()
+    np.testing.assert_array_equal(labels[0], ndimage.label(inside)[0])
+
+    shallow = ndimage.distance_transform_edt(inside) <= 3
+    contour = np.where(inside & (shallow | ((x > 57) & (x < 61))), 0.8, 0.1).astype(np.float32)[None].repeat(2, 0)
+    path = told(tmp_path / "c.ome.zarr", {"foreground": foreground, "contour": contour})
+    report = segment(path, out=tmp_path / "t.ome.zarr")
+    labels = labels_of(tmp_path / "t.ome.zarr")
+    assert report.cells == 8 and ((labels > 0) == inside).all()
+    parts = left & (x < 50), right & (x > 68), fibre, speck
+    assert len({int(label) for part in parts for label in np.unique(labels[0][part])}) == len(parts)
+    segment(path, out=tmp_path / "b.ome.zarr", block_px=64)
+    np.testing.assert_array_equal(labels_of(tmp_path / "b.ome.zarr"), labels)
+
+
+def test_extracellular_space_is_left_out(tmp_path: Path) -> None:
+    space = np.zeros_like(PROBABILITY)
+    space[:, 60:90, 80:120] = 0.8
+    segment(told(tmp_path / "p.ome.zarr", {"membrane": PROBABILITY, "extracellular": space}), out=tmp_path / "s.ome.zarr")
+    assert ((labels_of(tmp_path / "s.ome.zarr") == 0) == (space > 0)).all()
+    with pytest.raises(ParameterError, match="tells extracellular alone; needed: membrane, foreground or cleft"):
+        plan(segment, told(tmp_path / "e.ome.zarr", {"extracellular": space}), out=tmp_path / "t.ome.zarr")
 
 
 def test_no_edge_of_the_graph_crosses_a_mask(tmp_path: Path) -> None:
