@@ -25,6 +25,7 @@ NEAR_2D: tuple[Offset, ...] = ((0, -1, 0), (0, 0, -1))
 FAR_2D: tuple[Offset, ...] = ((0, -9, 0), (0, 0, -9), (0, -9, -9), (0, 9, -9), (0, -27, 0), (0, 0, -27))
 NEAR_3D: tuple[Offset, ...] = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
 FAR_3D: tuple[Offset, ...] = ((-4, 0, 0), (0, -4, 0), (0, 0, -4), (-10, 0, 0), (0, -10, 0), (0, 0, -10))
+EMPTY = 0.1
 PIXEL_NM = 5.5  # the finest that a network of sections sees: finer pixels show it less of what lies around, and no more membrane
 SIDE_2D, SIDE_3D, SIDE_THICK, DEEP = 224, 80, 160, 16  # of patches, px; and how deep one is of thick sections, at least
 FAR_THICK: tuple[Offset, ...] = ((-2, 0, 0), (0, -3, 0), (0, 0, -3), (0, -9, 0), (0, 0, -9), (0, -27, 0), (0, 0, -27))
@@ -80,6 +81,11 @@ class Course:
         before, after = (Block((0, z), (0, y), (0, x)) for z, y, x in (way.source, way.target))
         gray, maps = (way.apply(part, before, after) for part in (gray, maps))
         return Field(gray, maps.astype(np.float16), way.nearest(truth.ids), way.nearest(truth.known))
+
+
+def kept_when_empty(objectives: Sequence[Objective]) -> float:
+    """Which part of the patches without any of the first target is learned from: few, where objects are learned, which are rare."""
+    return EMPTY if objectives[0].target.name in ("foreground", "cleft") else 1.0
 
 
 def network_for(

@@ -22,7 +22,7 @@ from emkit.membrane.fragments import ODDS, Geometry, Probability, find_seeds, gr
 from emkit.membrane.reconciliation import Numbers
 from emkit.membrane.regions import Bools, Edges, Labels, contacts, cut, label_components, unite
 
-BIAS = {2: 0.45, 3: 0.6}  # by dimension: a face this probable to be membrane neither joins nor parts
+BIAS = {2: 0.45, 3: 0.5}  # by dimension: a face this probable to be membrane neither joins nor parts
 LEAST_OVERLAP = 0.3  # intersection over union of two cells of neighbouring sections that are one
 
 

@@ -52,7 +52,7 @@ DEFAULTS: Mapping[TargetName, Mapping[str, float]] = {
     "foreground": {"bce": 1.0, "dice": 0.5},
     "contour": {"bce": 1.0, "dice": 0.5},
     "distance": {"mse": 2.0},
-    "affinity": {"bce": 1.0, "dice": 0.5},
+    "affinity": {"bce": 1.0},
     "cleft": {"balanced": 1.0, "dice": 1.0},
     "skeleton": {"balanced": 1.0, "dice": 0.5},
     "extracellular": {"bce": 1.0, "dice": 0.5},

@@ -169,6 +169,19 @@ def test_the_largest_patch_that_fits_is_told() -> None:
     assert all(drawn.example(randomness(0, k)).weight.min() == 1 for k in range(20))
 
 
+def test_half_of_isotropic_patches_are_voxels_as_they_are() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 1000, (40, 40, 40)).astype(np.float32)
+    field = Field(image, np.zeros((1, *image.shape), np.float16), np.zeros(image.shape, np.int32), np.ones(image.shape, bool))
+    sampler = Sampler([field], Sampling(3, (16, 16, 16), (Target("membrane"),), isotropic=True))
+    placed = [sampler._placed([20.0, 19.0, 18.0], randomness(0, k)) for k in range(60)]
+    whole = [one for one in placed if not (one.places % 1).any()]
+    assert 20 <= len(whole) <= 40
+    for one in whole:
+        z, y, x = one.places.astype(int)
+        np.testing.assert_allclose(one.take(image[None])[0], image[z, y, x], atol=0.01)
+
+
 def test_empty_patches_are_rejected() -> None:
     field = stripes()
     field.maps[:, 1:] = 0  # membranes in one section of six
