@@ -6,74 +6,139 @@ would do with a smaller one: batch statistics are those of all shares (`share_st
 rounded. Where there is no meeting a process is the only rank, and all of this leaves everything as it is.
 """
 
+import json
+import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed import TCPStore  # type: ignore[attr-defined]  # it is exported
+from torch.distributed import Store, TCPStore  # type: ignore[attr-defined]  # they are exported
 
-PATIENCE = timedelta(hours=1)  # until all have come: jobs wait in queues
+from emkit.errors import ResourceError
+
+PATIENCE = timedelta(minutes=10)  # until all have come: they are begun at the same time
+LONGEST = timedelta(hours=2)  # that one does alone while the others wait: it scores
 LOOK_S = 0.05
+NETWORKS = "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 Norm = nn.BatchNorm2d | nn.BatchNorm3d
 
 
-@contextmanager
-def meeting(place: Path, rank: int, size: int, device: str, ended: Callable[[], bool]) -> Iterator[bool]:
-    """Within: this process is a rank among others. `place`: a file on a disk that all see, by which they find the first.
+@dataclass(frozen=True)
+class Seat:
+    """Where a rank computes: on which device, with how many on the same node, all of them `homes` processes' children."""
 
-    False, and no meeting, where what it is for has `ended` while this rank waited. RuntimeError when a rank is lost.
+    device: str
+    here: int = 1
+    homes: int = 1
+
+
+@contextmanager
+def meeting(place: Path, rank: int, size: int, device: str, address: str) -> Iterator[Seat]:
+    """Within: this process is a rank among others, which reach it at this address.
+
+    `place`: a file that is not there yet, on a disk that all see, by which they find the first; no other meeting may have it.
+    `device`: of cuda each on a node takes another GPU. ResourceError where there are not as many, TimeoutError where not all come
+    within PATIENCE, RuntimeError when one is lost.
     """
     if size == 1:
-        yield True
+        yield Seat(device)
         return
-    if (store := _invited(place, size) if rank == 0 else _found(place, size, ended)) is None:
-        yield False
-        return
-    backend = "nccl" if torch.device(device).type == "cuda" else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+    store = _invited(place, size, address) if rank == 0 else _found(place, size)
+    seat = _seated(store, rank, size, device)
+    if seat.device != "cpu":
+        torch.cuda.set_device(seat.device)
+    for variable in NETWORKS:  # by the name of the host they may take another than the one that leads to the others
+        os.environ.setdefault(variable, network(address))
+    backend = "gloo" if seat.device == "cpu" else "nccl"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=LONGEST)
+    place.unlink(missing_ok=True)
     try:
-        yield True
+        yield seat
     finally:
         dist.destroy_process_group()
 
 
-def _invited(place: Path, size: int) -> TCPStore:
-    """Of the first rank: it listens, and tells where."""
-    host = socket.gethostname()
-    store = TCPStore(host, 0, size, is_master=True, timeout=PATIENCE, wait_for_workers=False)
+def _invited(place: Path, size: int, address: str) -> Store:
+    """Of the first rank: it listens there and nowhere else, and tells on which port."""
+    listening = socket.create_server((address, 0))
+    port = listening.getsockname()[1]
+    store = TCPStore(
+        address, port, size, is_master=True, timeout=PATIENCE, wait_for_workers=False, master_listen_fd=listening.detach()
+    )
     new = place.with_suffix(".new")
-    new.write_text(f"{host} {store.port}")
+    new.write_text(f"{address} {port}")
     new.replace(place)
     return store
 
 
-def _found(place: Path, size: int, ended: Callable[[], bool]) -> TCPStore | None:
-    """Of any other rank. A meeting that is broken up may still be told of: nobody answers there, or its seats are taken."""
+def _found(place: Path, size: int) -> Store:
+    """Of any other rank."""
     until = time.monotonic() + PATIENCE.total_seconds()
-    while not ended():
+    while not place.exists():
         if time.monotonic() > until:
             raise TimeoutError(f"{place}: the first of {size} processes has not come within {PATIENCE}.")
-        try:
-            host, port = place.read_text().split()
-            store = TCPStore(host, int(port), size, is_master=False, timeout=timedelta(seconds=5))
-            if store.add("seats", 1) < size:
-                store.set_timeout(PATIENCE)
-                return store
-        except (FileNotFoundError, dist.DistError):
-            pass
+        os.listdir(place.parent)  # that makes NFS look again
         time.sleep(LOOK_S)
-    return None
+    address, port = place.read_text().split()
+    return TCPStore(address, int(port), size, is_master=False, timeout=PATIENCE)
+
+
+def _seated(store: Store, rank: int, size: int, device: str) -> Seat:
+    """Once all have told where they are."""
+    node = BOOT.read_text() + os.environ.get("SLURM_JOB_ID", "")
+    mine = {"node": node, "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"), "home": os.getppid(), "process": os.getpid()}
+    store.set(f"seat {rank}", json.dumps(mine))
+    others = [json.loads(store.get(f"seat {k}")) for k in range(size)]
+    sharing = sorted(one["process"] for one in others if (one["node"], one["gpus"]) == (node, mine["gpus"]))
+    return Seat(
+        own_device(device, sharing.index(os.getpid()), len(sharing), torch.cuda.device_count()),
+        here=sum(one["node"] == node for one in others),
+        homes=len({(one["node"], one["home"]) for one in others}),
+    )
+
+
+def own_device(device: str, index: int, here: int, gpus: int) -> str:
+    """Of one among those processes that see the same GPUs. ResourceError where there are fewer.
+
+    >>> own_device("cuda", 1, 2, 4)
+    'cuda:1'
+    """
+    if device == "cpu":
+        return device
+    if here > gpus:
+        raise ResourceError(
+            f"device: found {gpus} GPUs for {here} processes on {socket.gethostname()}, needed one for each. Give fewer processes, "
+            "spread them over more nodes (--on slurm:PROFILE:N), or leave the device out to compute on the CPU."
+        )
+    return f"cuda:{index}"
+
+
+def network(address: str) -> str:
+    """The name of this machine's network interface that has the address.
+
+    >>> network("127.0.0.1")
+    'lo'
+    """
+    known: dict[str, str] = {one.address: name for name, addresses in psutil.net_if_addrs().items() for one in addresses}
+    return known[socket.gethostbyname(address)]
 
 
 def size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_first() -> bool:
+    return not dist.is_initialized() or dist.get_rank() == 0
 
 
 def share(batch: int) -> range:
@@ -91,6 +156,11 @@ def total(number: float) -> float:
     return float(held)
 
 
+def of_first(number: int) -> int:
+    """What the first rank has, the same on each."""
+    return round(total(number if is_first() else 0))
+
+
 def core_seconds() -> float:
     """What all ranks have taken."""
     return total(time.process_time())
@@ -100,8 +170,9 @@ def gathered(own: Tensor) -> Tensor:
     """The shares of all ranks along the batch. Gradients reach the own one: with those of the others they are of one loss."""
     if size() == 1:
         return own
-    parts = [torch.empty_like(own) for _ in range(size())]
-    dist.all_gather(parts, own.detach().contiguous())
+    sent = own.detach().contiguous()  # channels may lie near to each other, and parts are filled as they lie
+    parts = [torch.empty_like(sent) for _ in range(size())]
+    dist.all_gather(parts, sent)
     parts[dist.get_rank()] = own
     return torch.cat(parts)
 

@@ -3,6 +3,7 @@
 import csv
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,9 @@ from emkit.io.pairing import Pairing
 from emkit.io.voxels import open_voxels
 from emkit.membrane.course import Course
 from emkit.membrane.targets import check_learnable, understand
-from emkit.provenance import Written, written
+from emkit.provenance import Written, await_files, written
 from emkit.run.executor import needs
-from emkit.run.machine import cores
+from emkit.run.machine import address, cores
 from emkit.steps.curves import CHECKPOINTS, Point, best_part, keep_points, points_of_part, stop_asked, write_sample
 
 if TYPE_CHECKING:  # torch is slow to import: workers have it from the process they are forked from
@@ -30,7 +31,7 @@ CURVE = "curve.csv"
 KEPT = 2  # checkpoints, and the best: one may be lost with a machine that falls
 POINTS_OF_PART = 25  # that are told of the loss
 TRAINER = "emkit.membrane.trainer"
-DRIVER_S = 4.0  # core-seconds that a run takes beside its worker: most of them to import torch
+DRIVER_S = 4.0  # core-seconds that a run takes beside its workers, on each node: most of them to import torch
 
 
 @dataclass(frozen=True)
@@ -43,27 +44,35 @@ class Data:
 
 
 @needs(TRAINER)
-def train_part(course: Course, data: Data, out: Path, part: int, parts: int) -> Point:
-    """One task: from the checkpoint of the part before to that of this one.
+def train_part(course: Course, data: Data, out: Path, part: int, parts: int, rank: int = 0, name: str = "alone") -> Point:
+    """One task: from the checkpoint of the part before to that of this one. It may be one of several ranks, who meet by a name.
 
-    A checkpoint that is gone is made anew, from the last one that is there.
+    A checkpoint that is gone is made anew, from the last one that is there. The first rank alone scores and writes.
     """
-    pupil = _pupil(course, data, out, part)
-    for number in range(pupil.part, part + 1):
-        point = _learn(pupil, out, number, parts)
-        pupil.trainer.save(_checkpoint(out, number))
-        for old in {*range(number - KEPT + 1)} - {best_part(out)}:
-            _checkpoint(out, old).unlink(missing_ok=True)
-        pupil.part = number + 1
+    from emkit.membrane import ranks
+
+    began_s = time.process_time()
+    place = out / CHECKPOINTS / name
+    with ranks.meeting(place, rank, course.processes, course.device, address()) as seat:
+        pupil = _pupil(replace(course, device=seat.device), data, out, part, seat.here, seat.homes, began_s)
+        for number in range(pupil.part, part + 1):
+            point = _learn(pupil, out, number, parts)
+            if rank == 0:
+                pupil.trainer.save(_checkpoint(out, number))
+                for old in {*range(number - KEPT + 1)} - {best_part(out)}:
+                    _checkpoint(out, old).unlink(missing_ok=True)
+            pupil.part = number + 1
     _pupils[out] = pupil
     return point
 
 
 def _learn(pupil: "Pupil", out: Path, number: int, parts: int) -> Point:
     """A part, told of as it goes; cut short, but for the first steps of all, where the training is to stop."""
-    with points_of_part(out, number) as tell:
+    from emkit.membrane import ranks
+
+    with points_of_part(out, number) if ranks.is_first() else nullcontext(_untold) as tell:
         for k in range(1, POINTS_OF_PART + 1):
-            if stopped := pupil.trainer.progress.step > 0 and stop_asked(out):
+            if stopped := pupil.trainer.progress.step > 0 and ranks.total(stop_asked(out)) > 0:
                 break
             before = pupil.trainer.progress.step
             pupil.trainer.until((number + k / POINTS_OF_PART) / parts)
@@ -72,6 +81,10 @@ def _learn(pupil: "Pupil", out: Path, number: int, parts: int) -> Point:
         scores = pupil.validated(out, quick=number + 1 < parts)
         tell(point := replace(pupil.point(), scores=scores, stopped=stopped))
     return point
+
+
+def _untold(point: Point) -> None:
+    """What a rank but the first tells."""
 
 
 @needs(TRAINER)
@@ -123,11 +136,19 @@ class Pupil:
         return Point(done.step, round(done.spent_s, 1), round(done.loss, 6))
 
     def validated(self, out: Path, *, quick: bool) -> dict[str, float]:
-        """The scores on what was left out, with a picture of it; the trainer is told how long that took."""
+        """The scores on what was left out, by the first rank; the trainer is told how long that took."""
+        from emkit.membrane import ranks
+
+        began_s = time.process_time()
+        told = self._scored(out, quick=quick) if ranks.is_first() else {}
+        self.trainer.took(ranks.total(time.process_time() - began_s))
+        return told
+
+    def _scored(self, out: Path, *, quick: bool) -> dict[str, float]:
+        """The scores on what was left out, with a picture of it."""
         from emkit.membrane.inference import Gray, Predictor, fastest_precision
         from emkit.membrane.validation import scores
 
-        began_s = time.process_time()
         device = self.trainer.device
         predictor = Predictor(self.averaged(), precision=fastest_precision(device), device=device, gray=Gray(0.0, 1.0))
         depth, height, width = shape = self.left_out.image.shape
@@ -135,28 +156,34 @@ class Pupil:
         found = predictor.predict(self.left_out.image, whole, whole, shape)
         told = scores(self.left_out, found, self.configuration.dim, quick=quick)
         write_sample(out, self.left_out.image[0], found[0, 0], self.left_out.maps[0, 0])
-        self.trainer.took(time.process_time() - began_s)
         return told
 
 
 _pupils: dict[Path, Pupil] = {}  # by output; who works with one takes it out: what fails halfway is tried from a checkpoint
 
 
-def _pupil(course: Course, data: Data, out: Path, part: int) -> Pupil:
-    """The training as it stood before this part, or earlier where no checkpoint is left."""
-    if (held := _pupils.pop(out, None)) and held.part == part:
-        return held
+def _pupil(course: Course, data: Data, out: Path, part: int, here: int = 1, homes: int = 1, began_s: float = 0.0) -> Pupil:
+    """The training as it stood before this part, or earlier where no checkpoint is left; for one of so many ranks `here`.
+
+    Ranks always begin with the checkpoint, so that they are the same even where machines round differently. `homes`: processes
+    that all ranks were forked from. `began_s`: core-seconds that this one had taken when its task began.
+    """
+    from emkit.membrane import ranks
     from emkit.membrane.inference import use_threads
 
-    use_threads(cores())  # a training is one task: its worker has all of them
-    began_s = time.process_time()
-    pupil = _begun(course, data)
-    if kept := [number for number in range(part) if _checkpoint(out, number).is_file()]:
-        pupil.trainer.load(_checkpoint(out, kept[-1]))
-        pupil.part = kept[-1] + 1
-        pupil.trainer.progress.spent_s += time.process_time() - began_s
+    if (held := _pupils.pop(out, None)) and held.part == part and ranks.size() == 1:
+        return held
+    use_threads(cores() // here)  # a training is one task, on each node: its ranks have all of them
+    kept = ranks.of_first(max((number for number in range(part) if _checkpoint(out, number).is_file()), default=-1))
+    fit = held and ranks.size() > 1 and kept >= 0 and held.trainer.device == course.device
+    pupil = held if held and fit else _begun(course, data)
+    if kept >= 0:
+        await_files(_checkpoint(out, kept))
+        pupil.trainer.load(_checkpoint(out, kept))
+        pupil.part = kept + 1
+        pupil.trainer.progress.spent_s += ranks.total(time.process_time() - began_s)
     else:
-        pupil.trainer.progress.spent_s = time.process_time() + DRIVER_S
+        pupil.trainer.progress.spent_s = ranks.core_seconds() + DRIVER_S * homes
     return pupil
 
 
@@ -166,6 +193,7 @@ def _checkpoint(out: Path, part: int) -> Path:
 
 def _begun(course: Course, data: Data) -> Pupil:
     """A training before its first step. DataError for labels that teach nothing, ParameterError for what the network has not."""
+    from emkit.membrane import ranks
     from emkit.membrane.inference import check_device
     from emkit.membrane.model import build_network, load_model
     from emkit.membrane.sampling import Sampler, Sampling, check_patch
@@ -180,6 +208,8 @@ def _begun(course: Course, data: Data) -> Pupil:
     mean, std = float(image.mean()), float(image.std())
     configuration = course.configuration(mean, std)
     network = load_model(course.continue_from).network if course.continue_from else build_network(configuration, course.seed)
+    if course.processes > 1:
+        ranks.share_statistics(network)
     freeze(network, course.freeze)
     stride: Any = network.stride
     check_patch(course.patch, stride)

@@ -4,11 +4,11 @@ A part ends with a checkpoint and with scores on what was left out. Parts are ta
 last of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
@@ -17,20 +17,30 @@ from emkit.errors import ParameterError, PathError
 from emkit.io.arrays import Voxels
 from emkit.io.pairing import pair_labels
 from emkit.io.voxels import open_voxels
-from emkit.membrane.course import Course, angstrom, check_continued, model_size, network_for, parse_objectives, patch_for
+from emkit.membrane.course import (
+    Course,
+    angstrom,
+    check_continued,
+    kept_when_empty,
+    model_size,
+    network_for,
+    parse_objectives,
+    patch_for,
+)
 from emkit.membrane.targets import LabelKind
 from emkit.params import Positive, Reads, Unit, Writes
 from emkit.progress import Tick, tell
 from emkit.provenance import digest
 from emkit.run.machine import cores
 from emkit.run.plan import Load, Plan
-from emkit.run.stage import stage
+from emkit.run.stage import Stage, stage
 from emkit.run.step import Body, step
 from emkit.steps.curves import CHECKPOINTS, Point
 from emkit.steps.learning import Data, remove_checkpoints, train_part, write_trained
 
 CPU_SECONDS = 600.0
 PART_S, PART_STEPS, PARTS = 30.0, 25, 20  # core-seconds, or steps, between checkpoints; parts at most
+BATCH = {2: 8, 3: 1}
 MEMBRANE_NM = 20.0
 
 
@@ -67,9 +77,10 @@ def train_membranes(
     pixel_nm: Annotated[float, Unit("nm"), Gt(0)] | None = None,
     thickness_nm: Annotated[float, Unit("nm"), Gt(0)] = MEMBRANE_NM,
     extracellular: bool = False,
-    empty: Annotated[float, Ge(0), Le(1)] = 1.0,
+    empty: Annotated[float | None, Ge(0), Le(1)] = None,
     seed: Annotated[int, Ge(0)] = 0,
     device: str = "cpu",
+    processes: Annotated[int, Ge(1), Le(1024)] = 1,
 ) -> Body[TrainingReport]:
     """Train a network to find membranes, from images of which some are labelled.
 
@@ -86,16 +97,17 @@ def train_membranes(
         Folder of the model: weights, configuration, scores.
     label_kind
         membrane: non-zero is membrane. interior: non-zero is within cells. instances: a number for each cell, 0 is unlabelled.
-        strokes: 1 is interior, 2 is membrane, 0 is unlabelled.
+        classes, and strokes: 1 is interior, 2 is membrane, 3 is extracellular space, 0 is unlabelled.
     voxel_size_nm
         Size of a voxel of the images.
     target
-        What to learn: membrane, foreground, contour, distance, affinity, cleft, skeleton; each may name its losses with their
-        weights, such as distance:mse=2. Default: membrane, and in 3D affinity too.
+        What to learn: membrane, foreground, contour, distance, affinity, cleft, skeleton, extracellular; each may name its losses
+        with their weights, such as distance:mse=2. Default: membrane, and in 3D affinity too.
     dim
         2: each section on its own; 3: volumes.
     cpu_seconds
-        How many core-seconds the training may take, all included. Default, where no steps are given: 600.
+        How many core-seconds the training may take, all of its processes together and all included. Default, where no steps are
+        given: 600.
     steps
         How many batches to learn from, instead: the same command then gives the same model.
     continue_from
@@ -109,7 +121,7 @@ def train_membranes(
     patch_px
         Side of the patches. Default: 224; in 3D 80, or 160 where voxels are deeper than wide.
     batch
-        Patches in a batch. Default: 8, in 3D 1.
+        Patches in a batch, of which each process takes as many. Default: 8, in 3D 1, or as many more as that needs.
     rate
         The highest rate of learning. Default: 0.004.
     pixel_nm
@@ -119,11 +131,14 @@ def train_membranes(
     extracellular
         With instances: 0 is extracellular space, not unlabelled.
     empty
-        Which part of the patches without membrane is kept; less than 1 helps where the structure is rare.
+        Which part of the patches without the first target is kept. Default: 0.1 of those without foreground or cleft, which are
+        rare; else all.
     seed
         Of everything that is drawn at random.
     device
         cpu, or a GPU: cuda, cuda:1. It is refused where there is none. Core-seconds are those of the CPU: give steps.
+    processes
+        How many processes learn from each batch together, here or on several nodes, each on cores or a GPU of its own.
     """
     if steps is not None and cpu_seconds is not None:
         raise ParameterError("steps, cpu_seconds: found both; give one.")
@@ -134,34 +149,40 @@ def train_membranes(
         raise ParameterError(
             f"voxel_size_nm: found {voxel_size_nm}, but {images} says {gray.voxel_size_nm} nm (z, y, x){angstrom(ratios)}. Pass nm."
         )
+    if processes > 1 and device not in ("cpu", "cuda"):
+        raise ParameterError(f"device: found {device} for {processes} processes; needed: cuda, and each takes another GPU, or cpu.")
     pairing = pair_labels(gray, labelled)
     chosen: Literal[2, 3] = 3 if dim == 3 else 2
     network, options = network_for(architecture, chosen, voxel_size_nm, width)
+    objectives = parse_objectives(target or (), chosen, voxel_size_nm)
     course = Course(
         label_kind=label_kind,
         dim=chosen,
         voxel_size_nm=voxel_size_nm,
         model_nm=model_size(pixel_nm, chosen, voxel_size_nm),
-        objectives=parse_objectives(target or (), chosen, voxel_size_nm),
+        objectives=objectives,
         architecture=network,
         options=options,
         patch=patch_for(patch_px, chosen, voxel_size_nm),
-        batch=batch or (8 if chosen == 2 else 1),
+        batch=batch or -(-BATCH[chosen] // processes) * processes,
         rate=rate or 4e-3,
         seed=seed,
         steps=steps,
         cpu_seconds=(cpu_seconds or CPU_SECONDS) if steps is None else None,
         thickness_px=max(2, round(thickness_nm / voxel_size_nm[-1])),
         extracellular=extracellular,
-        empty=empty,
+        empty=kept_when_empty(objectives) if empty is None else empty,
         freeze=tuple(freeze or ()),
         continue_from=continue_from.absolute() if continue_from else None,
         device=device,
+        processes=processes,
     )
     if continue_from:
         held = check_continued(course.targets, chosen, voxel_size_nm, continue_from)
         course = replace(course, architecture=held.architecture, options=held.options)
         course = replace(course, model_nm=held.voxel_size_nm if chosen == 2 else voxel_size_nm)
+    if course.batch % processes:
+        raise ParameterError(f"batch: found {course.batch} for {processes} processes; needed: a multiple of that.")
     parts = _parts(course)
     yield _plan(course, labelled, parts)
 
@@ -171,13 +192,21 @@ def train_membranes(
     tell(_tick(curve, parts))
     while len(curve) < parts and not (curve and curve[-1].stopped):
         part = len(curve)
-        task = {"part": (course, data, out, part, parts)}
-        curve.append((yield from stage(f"train {part + 1} of {parts}", train_part, task, "parts"))["part"])
+        curve.append((yield from _train(course, data, out, part, parts)))
         tell(_tick(curve, parts))
     training = {"images": digest(images), "labels": digest(labels)}
     yield from stage("write", write_trained, {"model": (course, data, out, tuple(curve), training)})
     remove_checkpoints(out)
     return TrainingReport(len(pairing.sections), tuple(curve))
+
+
+def _train(course: Course, data: Data, out: Path, part: int, parts: int) -> Generator[Stage[Point], Any, Point]:
+    """A part, by one process or by several together."""
+    name, task = f"train {part + 1} of {parts}", (course, data, out, part, parts)
+    if course.processes == 1:
+        return (yield from stage(name, train_part, {"part": task}, "parts"))["part"]
+    tasks = {f"process {rank}": (*task, rank) for rank in range(course.processes)}
+    return (yield from stage(name, train_part, tasks, "processes", together=True))["process 0"]
 
 
 def _check_labels(path: Path, labels: Voxels) -> None:
@@ -206,6 +235,7 @@ def _plan(course: Course, labels: Voxels, parts: int) -> Plan:
     """Measured. The worker holds the labelled images with their maps, the network, and what a batch leaves behind."""
     voxels, maps = prod(labels.shape), sum(not target.offsets for target in course.targets)
     seconds = course.cpu_seconds if course.cpu_seconds is not None else 1.0 * (course.steps or 1)
-    batch = prod(course.patch) * course.batch * 700
+    batch = prod(course.patch) * course.batch // course.processes * 700
     held = 300_000_000 + voxels * (9 + 2 * maps + 20) + batch
-    return Plan(60_000_000, 40_000_000, 2.0, stages=(Load(1, held, seconds / cores()),))
+    load = Load(course.processes, held, seconds / max(cores(), course.processes), together=course.processes > 1)
+    return Plan(60_000_000, 40_000_000, 2.0, stages=(load,))
