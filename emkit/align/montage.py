@@ -86,8 +86,7 @@ def solve_montage(tiles: Tiles, nominal: ArrayLike, *, search_px: int | None = N
     """
     origins = np.asarray(nominal, float)
     shape = check_tiles(tiles, origins)
-    reach = max(LEAST_SEARCH_PX, round(SEARCH * max(shape))) if search_px is None else search_px
-    found, swapped = find_neighbours(tiles, origins, shape, reach)
+    found, swapped = find_neighbours(tiles, origins, shape, reach_px(shape, search_px))
     if swapped:
         origins = origins[:, ::-1]
     matched = []
@@ -118,6 +117,18 @@ def check_tiles(tiles: Tiles, nominal: Floats) -> tuple[int, int]:
             f"tiles: found the shapes {', '.join(map(str, sorted({*shapes, shape})))}; needed: one shape (y, x) for all."
         )
     return shape
+
+
+def reach_px(shape: tuple[int, int], search_px: int | None) -> int:
+    """How far the stage may err from one tile of ``shape`` to the next."""
+    return max(LEAST_SEARCH_PX, round(SEARCH * max(shape))) if search_px is None else search_px
+
+
+def strip_pixels(nominal: ArrayLike, shape: tuple[int, int], search_px: int | None = None) -> int:
+    """How many pixels of a tile are compared at once at most."""
+    origins, reach = np.asarray(nominal, float), reach_px(shape, search_px)
+    boxes = (over.common_box(origins[j] - origins[i], shape, reach) for i, j in neighbours(origins, shape))
+    return max((int((stop - start).prod()) for start, stop in boxes), default=0)
 
 
 def neighbours(nominal: Floats, shape: tuple[int, int]) -> list[tuple[int, int]]:

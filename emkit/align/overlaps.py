@@ -11,6 +11,7 @@ Tiles are (y, x), points (y, x), px of their tile. An offset is where the moving
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,7 +77,7 @@ def find_offset(fixed: NDArray[np.generic], moving: NDArray[np.generic], offset:
 def _strip(tile: NDArray[np.generic], start: NDArray[np.int64], stop: NDArray[np.int64], factor: int) -> Pixels:
     """The pixels of a window that may leave the tile, shrunk and normalised; beyond the tile 0."""
     low, high = np.clip(start, 0, tile.shape), np.clip(stop, 0, tile.shape)
-    strip = np.zeros(tuple(stop - start), np.float32)
+    strip = np.zeros(tuple(stop - start), tile.dtype)
     if (high > low).all():
         strip[tuple(slice(a, b) for a, b in zip(low - start, high - start, strict=True))] = tile[low[0] : high[0], low[1] : high[1]]
     return normalise(shrink(strip, factor))
@@ -170,21 +171,35 @@ def _slopes(lying: Floats, side: int) -> tuple[Floats, Floats]:
 
 def _smooth_patches(tile: NDArray[np.generic], starts: NDArray[np.int64], side: int) -> Pixels:
     """Patches (k, side, side) of the smoothed tile, which is smoothed where they are only."""
-    low = np.maximum(starts.min(axis=0) - MARGIN_PX, 0)
-    high = starts.max(axis=0) + side + MARGIN_PX
-    return _stack(_smooth(tile[low[0] : high[0], low[1] : high[1]]), starts - low, side)
+    smooth = np.empty((len(starts), side, side), np.float32)
+    for which, low, high in _parts(starts - MARGIN_PX, starts + side + MARGIN_PX):
+        smooth[which] = _stack(_smooth(tile[low[0] : high[0], low[1] : high[1]]), starts[which] - low, side)
+    return smooth
 
 
 def _seen_patches(tile: NDArray[np.generic], lying: Floats, side: int) -> Pixels:
     """Patches (k, side, side) of the smoothed tile, each seen through the affine that its corners ``lying`` (k, 4, 2) tell."""
-    low = np.maximum(np.floor(lying.min(axis=(0, 1))).astype(int) - MARGIN_PX, 0)
-    high = np.ceil(lying.max(axis=(0, 1))).astype(int) + MARGIN_PX + 1
-    spline = Spline.of(_smooth(tile[low[0] : high[0], low[1] : high[1]]))
     down, across = _slopes(lying, side)
-    first = lying.mean(axis=1) - low - (down + across) * ((side - 1) / 2)
+    first = lying.mean(axis=1) - (down + across) * ((side - 1) / 2)
     ends = np.array([0.0, STRAIGHT_PX])
     nodes = first[:, None, None] + ends[:, None, None] * down[:, None, None] + ends[:, None] * across[:, None, None]
-    return np.stack([spline.seen_at(corners, STRAIGHT_PX, (side, side)) for corners in nodes])
+    seen = np.empty((len(lying), side, side), np.float32)
+    reached = np.floor(lying.min(axis=1)).astype(int) - MARGIN_PX, np.ceil(lying.max(axis=1)).astype(int) + MARGIN_PX + 1
+    for which, low, high in _parts(*reached):
+        spline = Spline.of(_smooth(tile[low[0] : high[0], low[1] : high[1]]))
+        seen[which] = [spline.seen_at(corners - low, STRAIGHT_PX, (side, side)) for corners in nodes[which]]
+    return seen
+
+
+def _parts(low: NDArray[np.int64], high: NDArray[np.int64]) -> Iterator[tuple[slice, NDArray[np.int64], NDArray[np.int64]]]:
+    """Windows of a tile (first, last + 1 pixel) that hold what lies between ``low`` and ``high`` (k, 2), and which of the k: one
+    for all, or one each where that is less."""
+    low = np.maximum(low, 0)
+    if (high.max(axis=0) - low.min(axis=0)).prod() <= (high - low).prod(axis=1).sum():
+        yield slice(None), low.min(axis=0), high.max(axis=0)
+        return
+    for k in range(len(low)):
+        yield slice(k, k + 1), low[k], high[k]
 
 
 def _smooth(part: NDArray[np.generic]) -> Pixels:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from emkit import align
 from emkit.align.blending import Light, bounds, match_light, render_montage
 from emkit.align.lens import Coefficients, Lens
+from emkit.align.montage import strip_pixels
 from emkit.io.sections import create_section, fill_section, map_section, read_image
 from emkit.io.tiles import TileGrid, TileStack, open_tiles
 from emkit.params import Positive, Reads, Unit, Writes
@@ -116,7 +117,7 @@ def montage_sections(
         Solve for a lens error.
     """
     stack = open_tiles(source, positions, pattern, overlap)
-    yield _plan(stack)
+    yield _plan(stack, max_error_px)
 
     tasks = {grid.name: (grid, max_error_px, lens) for grid in stack.sections}
     solved = tuple((yield from stage("solve", solve_section, tasks, "sections")).values())
@@ -208,12 +209,16 @@ def _padded(name: str, sections: Sequence[SectionMontage]) -> str:
     return name.zfill(max(len(section.name) for section in sections)) if name.isdigit() else name
 
 
-def _plan(stack: TileStack) -> Plan:
-    """A worker holds two tiles and the strips of an overlap, or a window and the tile it shows."""
-    pixels, itemsize = prod(stack.shape), np.dtype(stack.dtype).itemsize
-    most = max(len(grid.tiles) for grid in stack.sections)
-    canvas = sum(len(grid.tiles) for grid in stack.sections) * pixels * itemsize
-    solve = Load(len(stack.sections), 25_000_000 + ((HELD_TILES + 1) * itemsize + 2) * pixels, 0.3 * most)
+def _plan(stack: TileStack, max_error_px: int | None) -> Plan:
+    """A worker holds two tiles and a strip of an overlap, or a window and the tile it shows: what it has decoded and decodes, or of
+    tiles that are not packed what it looks at, by whole rows. Measured."""
+    tile, itemsize = prod(stack.shape) * np.dtype(stack.dtype).itemsize, np.dtype(stack.dtype).itemsize
+    largest = max(stack.sections, key=lambda grid: len(grid.tiles))
+    canvas = sum(len(grid.tiles) for grid in stack.sections) * tile
+    decoded = 0 if map_section(largest.tiles[0].path) is not None else (HELD_TILES + 1) * tile
+    strip = strip_pixels([one.origin for one in largest.tiles], stack.shape, max_error_px) * itemsize
+    solve = Load(len(stack.sections), 25_000_000 + strip + (decoded or 2 * tile), 0.3 * len(largest.tiles))
+    rows = min(2 * WINDOW_PX * stack.shape[1] * itemsize, 2 * tile)
     windows = max(len(stack.sections), canvas // (itemsize * WINDOW_PX**2))
-    render = Load(windows, 25_000_000 + 26 * WINDOW_PX**2 + HELD_TILES * itemsize * pixels, 3.0)
+    render = Load(windows, 25_000_000 + 26 * WINDOW_PX**2 + (decoded or rows), 3.0)
     return Plan(45_000_000, int(canvas * 1.1), stages=(solve, render))
