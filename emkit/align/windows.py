@@ -1,8 +1,9 @@
 """What a pair of sections of any size says of all its maps, window by window: memory goes by the window, not by the section.
 
-Windows of `WINDOW_PX` tile the canvas; each compares the parts that it shows (`agreement`). Of an affine the sums add up; what
-bends is kept cell by cell, and windows then overlap, since each is blind at its edge. Points are (y, x), px of the canvas; maps go
-from the canvas to the section.
+Windows of `WINDOW_PX` tile the canvas; each compares the parts that it shows (`agreement`). Of an affine the sums add up, and some
+`AFFINE_ACROSS`² windows of half the side, spread over a large canvas, tell it well enough: what they leave of it is some hundredths
+of a px, less than sections bend by. What bends is kept cell by cell, and windows then overlap, since each is blind at its edge.
+Points are (y, x), px of the canvas; maps go from the canvas to the section.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,7 @@ from emkit.align.solving import affine_basis
 from emkit.transforms import Affine, CoordinateMap, Floats
 
 WINDOW_PX = 2048
+AFFINE_ACROSS = 4
 LEAST_PX = 64  # a window that shows less of a section, each way, tells nothing
 CELL_PX = 16  # half of what lies between the coefficients of an elastic map: in cells twice as large it is a twentieth less exact
 BLIND_PX = 64  # at the edges of a window
@@ -55,6 +58,18 @@ def windows(shape: tuple[int, int], multiple: int = 1, shrunk: int = 1) -> Itera
         yield (top, left), (bottom - top, right - left)
 
 
+def spread_windows(shape: tuple[int, int], shrunk: int = 1) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """The same, or windows of half the side that lie apart where they would be fewer pixels: from one edge of the canvas to the
+    other."""
+    side = WINDOW_PX * shrunk // 2
+    if prod(shape) <= (AFFINE_ACROSS * side) ** 2 or min(shape) < side:
+        yield from windows(shape, shrunk, shrunk)
+        return
+    starts = [np.linspace(0, n - side, AFFINE_ACROSS).astype(int) // shrunk * shrunk for n in shape]
+    for top, left in product(*(at.tolist() for at in starts)):
+        yield (top, left), (side, side)
+
+
 def sums_of_pair(
     first: Section, second: Section, affines: tuple[Affine, Affine], shape: tuple[int, int], shrunk: int = 1
 ) -> PairSums:
@@ -62,7 +77,7 @@ def sums_of_pair(
     imaged."""
     middle, size = (np.array(shape) - 1) / 2, max(shape) / 2
     normal, pull = np.zeros((6, 6)), np.zeros(6)
-    for start, window in windows(shape, shrunk, shrunk):
+    for start, window in spread_windows(shape, shrunk):
         if said := _agreement_within((first, second), affines, start, window, shrunk, shrunk):
             more_normal, more_pull = affine_basis(said.moved(start), middle, size)
             normal += more_normal

@@ -25,7 +25,7 @@ def left_px(off: Affine, rounds: int) -> np.ndarray:
     return left
 
 
-@pytest.mark.parametrize("window_px", [2048, 250])
+@pytest.mark.parametrize("window_px", [2048, 250, 130])  # the last lie apart
 def test_windows_of_any_size_bring_a_section_back(monkeypatch: pytest.MonkeyPatch, window_px: int) -> None:
     monkeypatch.setattr(windows, "WINDOW_PX", window_px)
     off = Affine.of([[1.001, 0.0005], [0, 0.9995]], (0.4, -0.3))
@@ -40,6 +40,15 @@ def test_windows_tile_the_canvas(monkeypatch: pytest.MonkeyPatch) -> None:
         assert max(height, width) <= 100
         covered[y : y + height, x : x + width] += 1
     assert (covered == 1).all()
+
+
+def test_windows_of_a_large_canvas_lie_apart_up_to_its_edges(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "WINDOW_PX", 100)
+    found = list(windows.spread_windows((230, 320), 2))
+    assert found == list(windows.windows((230, 320), 2, 2))  # they hold no more than 400² px
+    found = list(windows.spread_windows((1001, 700), 2))
+    assert len(found) == 16 and {size for _, size in found} == {(100, 100)}
+    assert found[0][0] == (0, 0) and found[-1][0] == (900, 600) and all(n % 2 == 0 for start, _ in found for n in start)
 
 
 def test_sections_that_do_not_meet_say_nothing() -> None:
