@@ -2,7 +2,9 @@
 
 Two SNRs are measured, and each is sure of something else. That of *patches* says how closely two sections follow each other:
 it falls from neighbours to sections with one missing between, and so finds gaps and damage. That of *whole* shrunken sections says
-whether they show the same place at all, over several missing sections; it decides on bridges.
+whether they show the same place at all, over several missing sections; it decides on bridges. Where a section is less than three
+patches wide, their SNR is that of few, and strangers reach far: there whole sections must agree as well, so that one pair of
+strangers in 1,000 is believed at most (``python -m benchmarks.alignment_strangers``).
 
 Both depend on the size of what is compared. `CALIBRATION` was measured on two stacks of nerve cord (50 nm sections, 4.6 nm px)
 and is repeated by ``python -m benchmarks.alignment``. The 10–90 % ranges there, for sections of 1024²:
@@ -31,13 +33,15 @@ from emkit.transforms import Affine, Rows
 
 CALIBRATION = {  # window px: (SNR that strangers hardly reach, SNR that neighbours hardly miss)
     128: (3.95, 5.2),
-    96: (3.95, 4.8),
+    96: (3.95, 4.5),
     64: (3.85, 4.3),
     48: (3.75, 4.1),
     32: (3.7, 4.0),
 }
 DISAGREEMENT = 0.15  # of the window: strangers' patches are off in all directions, 0.2 of it in the median
-WHOLE_SNR = 6.0  # strangers stay below, tried at every turn
+WHOLE_SNR = 6.0  # strangers stay below, tried at every turn: 49 of 50
+FEW_ACROSS = 3  # patches each way: where a section holds fewer, it must as a whole reach
+FEW_SNR = 7.0  # 99 of 100 strangers do not
 STRETCH = 1.25  # neighbours of one block of tissue differ in scale by less
 
 
@@ -118,8 +122,10 @@ def judge_match(
         reasons.append(failures[match.failure])
     elif match.snr < needed and not match.by_hand:
         reasons.append(f"SNR {match.snr:.2f} below {needed:.2f}")
-    if distance > 1 and not match.failure and not match.by_hand and match.whole_snr < WHOLE_SNR:
-        reasons.append(f"SNR of whole sections {match.whole_snr:.2f} below {WHOLE_SNR:g}")
+    few = min(shape) < FEW_ACROSS * match.window_px
+    whole = FEW_SNR if few else WHOLE_SNR
+    if (few or distance > 1) and not match.failure and not match.by_hand and match.whole_snr < whole:
+        reasons.append(f"SNR of whole sections {match.whole_snr:.2f} below {whole:g}")
     if match.residual_px > DISAGREEMENT * match.window_px and not match.by_hand:
         reasons.append(f"no affine fits: patches are {match.residual_px:.0f} px off")
     if shift > max_shift_px and not match.by_hand:

@@ -1,5 +1,6 @@
 """Flags with their reasons, thresholds by window and distance, the report and its file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from emkit.errors import DamagedError, ParameterError, PathError
 from emkit.phantoms import SectionPhantom
 from emkit.transforms import Affine
 
-SHAPE = (320, 320)
+SHAPE = (400, 400)
 
 
 def judge(match: Match, max_shift_px: float = np.inf) -> PairQuality:
@@ -30,7 +31,7 @@ def judge(match: Match, max_shift_px: float = np.inf) -> PairQuality:
 
 
 def test_a_good_match_has_no_flag() -> None:
-    pair = judge(Match(Affine.translation(3, 4), 128, snr=7, residual_px=2, inliers=0.8))
+    pair = judge(Match(Affine.translation(3, 4), 128, whole_snr=9, snr=7, residual_px=2, inliers=0.8))
     assert (pair.flagged, pair.reasons) == (False, ())
     assert (pair.snr, pair.residual_px, pair.inliers, pair.displacement_px) == (7, 2, 0.8, 5)
     assert links([pair]) == [(3, 4, Affine.translation(3, 4))]
@@ -65,6 +66,13 @@ def test_a_bridge_must_hold_over_whole_sections() -> None:
     assert near.reasons == ("SNR 4.20 below 5.20",)
     assert far.reasons == ("SNR of whole sections 5.00 below 6",)
     assert sure.reasons == ()
+
+
+@pytest.mark.parametrize(("side", "whole", "believed"), [(300, 6.9, False), (300, 7.1, True), (384, 5.0, True)])
+def test_few_patches_are_believed_where_whole_sections_agree(side: int, whole: float, believed: bool) -> None:
+    match = Match(Affine(), 128, whole_snr=whole, snr=7)
+    assert judge_match(match, 0, 1, shape=(1000, side), threshold=5.2).flagged != believed
+    assert not judge_match(replace(match, by_hand=True), 0, 1, shape=(1000, side), threshold=5.2).flagged
 
 
 def test_thresholds_lie_between_strangers_and_neighbours_and_ease_with_distance() -> None:
