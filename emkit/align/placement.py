@@ -115,12 +115,12 @@ def _follow_links(count: int, links: Sequence[Link]) -> tuple[list[Affine], NDAr
     for number in range(total):
         members = np.flatnonzero(run == number)
         root = members.tolist()[len(members) // 2]
-        distance, before = dijkstra(graph, indices=root, return_predecessors=True)
+        distance, predecessors = dijkstra(graph, indices=root, return_predecessors=True)
+        before: list[int] = predecessors.tolist()
         # nearest first, so that whoever leads to a section is placed before it
         for z in members[np.argsort(distance[members], kind="stable")].tolist():
             if z != root:
-                previous: int = before.tolist()[z]
-                relative[z] = maps[previous, z].compose(relative[previous])
+                relative[z] = maps[before[z], z].compose(relative[before[z]])
     return relative, run
 
 
