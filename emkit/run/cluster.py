@@ -8,9 +8,11 @@ they are then tried elsewhere, if there is an elsewhere.
 
 import os
 import re
+import threading
 import time
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Self
@@ -56,11 +58,28 @@ def do_batch(work: Work, tasks: dict[str, tuple[Any, ...]], folder: str) -> list
     """On a dask worker: the tasks, in a process that stands in `folder`; ended as soon as nobody wants them any more."""
     worker, key, answers = get_worker(), thread_state.key, list[Answer]()
     os.environ[ADDRESS] = get_address_host(worker.address)
-    with Pool(1, threads=1, folder=folder) as pool:
+    with _slot() as number, Pool(1, threads=1, folder=folder, first=number) as pool:
         pool.begin(work, tasks)
         while len(answers) < len(tasks) and _is_wanted(worker, key):
             answers += pool.answers(PERIOD_S)
     return answers
+
+
+_slots: set[int] = set()
+_choosing = threading.Lock()
+
+
+@contextmanager
+def _slot() -> Iterator[int]:
+    """The least number that no other thread of this dask worker has."""
+    with _choosing:
+        number = min(set(range(len(_slots) + 1)) - _slots)
+        _slots.add(number)
+    try:
+        yield number
+    finally:
+        with _choosing:
+            _slots.remove(number)
 
 
 def _is_wanted(worker: Any, key: str) -> bool:

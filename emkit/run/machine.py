@@ -12,6 +12,7 @@ from pathlib import Path
 GROUPS = Path("/sys/fs/cgroup")
 M_MMAP_THRESHOLD = -3  # of malloc.h
 ADDRESS, LOOPBACK = "EMKIT_ADDRESS", "127.0.0.1"
+WORKER = "EMKIT_WORKER"
 
 
 def cores() -> int:
@@ -23,6 +24,11 @@ def cores() -> int:
 def address() -> str:
     """Where the tasks of this run that are done at the same time reach this process; in workers of dask their node."""
     return os.environ.get(ADDRESS, LOOPBACK)
+
+
+def worker_number() -> int:
+    """Which of the workers that share cores, memory and GPUs this process is: 0, 1, …, and none has the number of another."""
+    return int(os.environ.get(WORKER, "0"))
 
 
 def machine() -> dict[str, str]:

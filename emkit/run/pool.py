@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Self
 
 from emkit.run.executor import NEEDS, TRIES, Answer, Tasks, Unbegun, Work, WorkerDied
-from emkit.run.machine import cores
+from emkit.run.machine import WORKER, cores
 from emkit.run.worker import LONGEST_MESSAGE, Done, Failed
 
 PATIENCE_S = 1.0  # for the nursery to say how a worker ended
@@ -51,8 +51,8 @@ class Nursery:
     def alive(self) -> bool:
         return self.process.poll() is None
 
-    def worker(self, modules: set[str], folder: str) -> "tuple[Connection[Any, Any], int]":
-        """The connection to a new worker, in this folder and in the environment of this moment, and its number."""
+    def worker(self, modules: set[str], folder: str, number: int) -> "tuple[Connection[Any, Any], int]":
+        """The connection to a new worker, in this folder and in the environment of this moment, and its process."""
         ours, theirs = socket.socketpair()
         with theirs, self.lock:
             self.listen(0)
@@ -61,7 +61,7 @@ class Nursery:
             self.modules |= modules
         connection: Connection[Any, Any] = Connection(ours.detach())
         pid = connection.recv()
-        connection.send((folder, {**os.environ, **self.threads}, sys.path))
+        connection.send((folder, {**os.environ, **self.threads, WORKER: str(number)}, sys.path))
         return connection, pid
 
     def listen(self, timeout_s: float) -> bool:
@@ -107,16 +107,17 @@ class Pool:
     """An executor: at most `size` workers, begun when there is work for them, ended with the block.
 
     Each computes with `threads` threads (default: so that all of them together take the cores of this process), and
-    stands in `folder` (default: where its driver stands).
+    stands in `folder` (default: where its driver stands). They are numbered from `first` on.
     """
 
     batch_s = 0.05
 
-    def __init__(self, size: int, threads: int | None = None, folder: str | None = None) -> None:
-        self.size, self.threads, self.folder = size, threads or max(1, cores() // size), folder
+    def __init__(self, size: int, threads: int | None = None, folder: str | None = None, first: int = 0) -> None:
+        self.size, self.threads, self.folder, self.first = size, threads or max(1, cores() // size), folder, first
         self.idle: list[Connection[Any, Any]] = []
         self.busy: dict[Connection[Any, Any], list[str]] = {}  # the keys it has not answered, in their order
         self.pids: dict[Connection[Any, Any], int] = {}
+        self.numbers: dict[Connection[Any, Any], int] = {}
         self.peaks: Counter[Connection[Any, Any]] = Counter()
 
     def __enter__(self) -> Self:
@@ -133,7 +134,7 @@ class Pool:
         for connection in self.pids:
             with connection:
                 _drain(connection)
-        self.idle, self.busy, self.pids = [], {}, {}
+        self.idle, self.busy, self.pids, self.numbers = [], {}, {}, {}
 
     @property
     def peak_bytes(self) -> int:
@@ -153,10 +154,12 @@ class Pool:
         return [answer for connection in list(self.busy) if connection in ready for answer in self._answers(connection)]
 
     def _hire(self, modules: set[str]) -> "Connection[Any, Any]":
+        number = min(set(range(self.first, self.first + len(self.numbers) + 1)).difference(self.numbers.values()))
         for _ in range(TRIES):
             one = nursery(self.threads)
             try:
-                connection, self.pids[connection] = one.worker(modules, self.folder or os.getcwd())
+                connection, self.pids[connection] = one.worker(modules, self.folder or os.getcwd(), number)
+                self.numbers[connection] = number
                 return connection
             except (EOFError, OSError):  # the nursery was killed at this moment: the next one is new
                 one.close()
@@ -170,6 +173,7 @@ class Pool:
         except (EOFError, ConnectionResetError):
             del self.busy[connection]
             pid = self.pids.pop(connection)
+            del self.numbers[connection]
             connection.close()
             died = WorkerDied(f"{nursery(self.threads).why(pid)} (too little memory, perhaps)")
             return [Failed(keys[0], died, ""), *map(Unbegun, keys[1:])]

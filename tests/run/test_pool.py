@@ -13,7 +13,9 @@ import pytest
 from emkit.errors import DataError
 from emkit.progress import Cancelled, listening
 from emkit.run.executor import LARGEST_BATCH, TRIES, WorkerDied, outcomes
+from emkit.run.machine import worker_number
 from emkit.run.pool import Pool, nursery
+from emkit.run.together import outcomes_together
 from emkit.run.worker import Done, Failed
 
 
@@ -63,6 +65,14 @@ def threads() -> tuple[str, str]:
 
 def take_memory(size: int) -> int:
     return len(bytes(bytearray(os.urandom(1) * size)))
+
+
+def number_of(folder: Path, key: str, name: str) -> int:
+    """Of this worker, once both are there."""
+    (folder / f"{key} {name}").touch()
+    while len(list(folder.glob(f"* {name}"))) < 2:
+        time.sleep(0.01)
+    return worker_number()
 
 
 @pytest.fixture
@@ -142,6 +152,15 @@ def test_workers_share_the_cores_and_wait_asleep(monkeypatch: pytest.MonkeyPatch
     with Pool(4) as pool:
         (found,) = outcomes(pool, threads, {"one": ()})
     assert isinstance(found, Done) and found.result == ("2", "PASSIVE")
+
+
+def test_workers_have_numbers_and_who_takes_the_place_of_one_has_its(pool: Pool, tmp_path: Path) -> None:
+    found = list(outcomes_together(pool, number_of, {key: (tmp_path, key) for key in "ab"}))
+    assert sorted(one.result for one in found if isinstance(one, Done)) == [0, 1]
+    (lost,) = (connection for connection, number in pool.numbers.items() if number == 0)
+    os.kill(pool.pids[lost], signal.SIGKILL)
+    again = list(outcomes_together(pool, number_of, {key: (tmp_path, key) for key in "ab"}))
+    assert sorted(one.result for one in again if isinstance(one, Done)) == [0, 1]
 
 
 def test_the_memory_of_workers_is_measured() -> None:
