@@ -13,6 +13,9 @@ be (an affine, a spline, displacements of a whole stack) is solved from sums of 
 the mean where the images agree, though windows cut them. How far it sees is a part of the longest waves that count; ``limit``
 leaves only those, to see further.
 
+Where the fastest waves tell next to nothing, as on sections at full resolution, every second pixel of the filtered images does:
+the same sums for a third of the work.
+
 g and H are summed over blocks; where neighbourhoods share more they say more, and count more. Both are in natural units of
 likelihood: the inverse of a sum of H is the covariance (px²) of what is solved from it. Points are (y, x), px.
 """
@@ -20,14 +23,21 @@ likelihood: the inverse of a sum of H is the covariance (px²) of what is solved
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from emkit.align.correlation import Pixels, taper
 from emkit.transforms import Floats
 
+Waves = NDArray[np.complex64]
+
 RINGS = 64  # a cycle a px
+FINE = 16  # parts of a ring, by which weights change
+TOLD_BEYOND = 0.05  # share of all, told by the fastest waves of every second px, that asks for all px
+FASTEST = 3  # rings
 HIGHEST = 0.45  # cycles a px: beyond are the corners of the square
 BLOCK_PX = 8
 NEIGHBOURHOOD_PX = 8  # over which local agreement is told: a membrane and what lies along it
@@ -66,17 +76,25 @@ def agreement(fixed: Pixels, moving: Pixels, seen: Pixels, limit: float = np.inf
     """
     shape = (fixed.shape[0], fixed.shape[1])
     window = seen * taper(shape, EDGE)
-    a, b = fft.rfft2(fixed * window), fft.rfft2(moving * window)
-    rows, columns = fft.fftfreq(shape[0])[:, None].astype(np.float32), fft.rfftfreq(shape[1])[None].astype(np.float32)
-    frequency = np.hypot(rows, columns)
-    weights_a, weights_b, coherence = _weights(a, b, frequency, limit)
-    a *= weights_a
-    b *= weights_b
+    whole = (2 * fft.next_fast_len(-(-shape[0] // 2)), 2 * fft.next_fast_len(-(-shape[1] // 2), real=True))
+    a, b = (fft.rfft2(image * window, s=whole) for image in (fixed, moving))
+    step, slow_a, slow_b = 2, _slow_waves(a), _slow_waves(b)
+    weights_a, weights_b, coherence, beyond = _weights(slow_a, slow_b, _rings(whole, step), limit)
+    if beyond > TOLD_BEYOND:
+        step, slow_a, slow_b = 1, a, b
+        weights_a, weights_b, coherence, _ = _weights(a, b, _rings(whole, step), limit)
+    small = (-(-shape[0] // step), -(-shape[1] // step))
+    rows = fft.fftfreq(whole[0] // step, step)[:, None].astype(np.float32)
+    columns = fft.rfftfreq(whole[1] // step, step)[None].astype(np.float32)
+    middle = np.exp(1j * np.pi * (step - 1) * (rows + columns)).astype(np.complex64)  # of the px that a sample stands for
+    a, b = slow_a * (weights_a * middle), slow_b * (weights_b * middle)
     step_y, step_x = 2j * np.pi * rows, 2j * np.pi * columns
     plain_a, plain_b, ay, by, ax, bx = (
-        fft.irfft2(wave, s=shape) for wave in (a, b, a * step_y, b * step_y, a * step_x, b * step_x)
+        fft.irfft2(wave, s=(whole[0] // step, whole[1] // step))[: small[0], : small[1]]
+        for wave in (a, b, a * step_y, b * step_y, a * step_x, b * step_x)
     )
-    count = _local_say(plain_a, plain_b) * seen
+    side = BLOCK_PX // step
+    count = _local_say(plain_a, plain_b, side) * seen[::step, ::step]
     terms = (
         (plain_a * by - plain_b * ay) / 2,
         (plain_a * bx - plain_b * ax) / 2,
@@ -85,19 +103,36 @@ def agreement(fixed: Pixels, moving: Pixels, seen: Pixels, limit: float = np.inf
         (ax * ax + bx * bx) / 2,
     )
     # by Parseval: sums over waves are sums over pixels times their number
-    gy, gx, hyy, hyx, hxx = (_block_sums(term * count) * float(fixed.size) for term in terms)
+    number = fixed.size / step**2
+    gy, gx, hyy, hyx, hxx = (_block_sums(term * count, side) * number for term in terms)
     middles = [np.arange(-(-n // BLOCK_PX)) * BLOCK_PX + (BLOCK_PX - 1) / 2 for n in shape]
     points = np.stack(np.meshgrid(*middles, indexing="ij"), axis=-1).reshape(-1, 2)
-    alike = float(((ay * by + ax * bx) * count).sum()) * fixed.size / max(float((hyy + hxx).sum()), TINY)
+    alike = float(((ay * by + ax * bx) * count).sum()) * number / max(float((hyy + hxx).sum()), TINY)
     hyy, hyx, hxx = (part * max(alike, LEAST_ALIKE) for part in (hyy, hyx, hxx))
     curvature = np.stack([hyy, hyx, hyx, hxx], axis=-1).reshape(-1, 2, 2)
     return Agreement(points, np.stack([gy, gx], axis=-1).reshape(-1, 2), curvature, coherence)
 
 
-def _weights(a: Pixels, b: Pixels, frequency: Pixels, limit: float) -> tuple[Pixels, Pixels, Floats]:
-    """Roots of the weights of each wave of a and of b, and the coherence by rings."""
-    last = int(HIGHEST * RINGS)
-    ring = np.minimum((frequency * RINGS).astype(np.int32), last).ravel()
+def _slow_waves(waves: Waves) -> Waves:
+    """The waves below a quarter cycle a px of a transform, (y, x // 2 + 1) with y and x even: those of every second px."""
+    half, width = waves.shape[0] // 2, (waves.shape[1] - 1) // 2
+    return np.concatenate([waves[: (half + 1) // 2, : width + 1], waves[-(half // 2) :, : width + 1]])
+
+
+@lru_cache(maxsize=4)
+def _rings(whole: tuple[int, int], step: int) -> NDArray[np.int16]:
+    """(y, x // 2 + 1): part of a ring (`FINE`) of each wave of every ``step``-th px of an image of the shape ``whole``."""
+    rows, columns = fft.fftfreq(whole[0] // step, step)[:, None], fft.rfftfreq(whole[1] // step, step)
+    last = int(HIGHEST / step * RINGS)
+    rings: NDArray[np.int16] = np.minimum((np.hypot(rows, columns) * (RINGS * FINE)).astype(np.int16), (last + 1) * FINE - 1)
+    rings.flags.writeable = False
+    return rings
+
+
+def _weights(a: Waves, b: Waves, parts: NDArray[np.int16], limit: float) -> tuple[Pixels, Pixels, Floats, float]:
+    """Roots of the weights of each wave of a and of b, the coherence by rings, and what share of all their `FASTEST` tell."""
+    ring = (parts // FINE).ravel()
+    last = int(ring.max())
     count = np.maximum(np.bincount(ring, minlength=last + 1), 1)
     power_a, power_b, common = (
         np.bincount(ring, part.ravel(), minlength=last + 1) / count
@@ -112,32 +147,31 @@ def _weights(a: Pixels, b: Pixels, frequency: Pixels, limit: float) -> tuple[Pix
     # its place, so that it does not jump from ring to ring
     middles = (np.arange(last + 1) + 0.5) / RINGS
     weight = coherence / (1 - coherence**2) * np.exp(-((middles / limit) ** 4))
-    root_a, root_b = (np.interp(frequency, middles, np.sqrt(weight) / np.sqrt(power)) for power in (power_a, power_b))
-    return root_a.astype(np.float32), root_b.astype(np.float32), coherence
+    told = weight * coherence * middles**2 * count
+    beyond = float(told[-FASTEST:].sum()) / max(float(told.sum()), TINY)
+    places = (np.arange((last + 1) * FINE) + 0.5) / (RINGS * FINE)
+    roots = (np.interp(places, middles, np.sqrt(weight / power)).astype(np.float32) for power in (power_a, power_b))
+    root_a, root_b = (root[parts] for root in roots)
+    return root_a, root_b, coherence, beyond
 
 
-def _local_say(a: Pixels, b: Pixels) -> Pixels:
+def _local_say(a: Pixels, b: Pixels, side: int) -> Pixels:
     """Where neighbourhoods share r of their power, r / (1 - r²) over that power, as a multiple of the same for the whole."""
-    aa, bb, ab = (_spread_sums(term) for term in (a * a, b * b, a * b))
+    aa, bb, ab = (_block_sums(term, side) / side**2 for term in (a * a, b * b, a * b))
+    aa, bb, ab = (ndimage.gaussian_filter(blocks, NEIGHBOURHOOD_PX / BLOCK_PX, mode="nearest") for blocks in (aa, bb, ab))
     mean = float(np.sqrt(aa.mean() * bb.mean())) + TINY
     if mean <= TINY:  # they share nothing, as strangers that a person laid on each other
         return np.zeros_like(a)
     power = np.sqrt(aa * bb) + 1e-2 * mean
     shared, usual = np.clip(ab / power, 0.05, 0.9), min(max(float(ab.mean()) / mean, 0.05), 0.9)
     say: Pixels = (shared / (1 - shared**2) / power * (mean * (1 - usual**2) / usual)).astype(np.float32)
-    return say
+    spread: Pixels = say.repeat(side, axis=0).repeat(side, axis=1)[: a.shape[0], : a.shape[1]]
+    return spread
 
 
-def _block_sums(values: Pixels) -> Pixels:
+def _block_sums(values: Pixels, side: int) -> Pixels:
+    """Of blocks of ``side``² px, those at the far edges of what is left."""
     height, width = values.shape
-    rows, columns = np.arange(0, height, BLOCK_PX), np.arange(0, width, BLOCK_PX)
+    rows, columns = np.arange(0, height, side), np.arange(0, width, side)
     sums: Pixels = np.add.reduceat(np.add.reduceat(values, rows, axis=0), columns, axis=1)
     return sums
-
-
-def _spread_sums(values: Pixels) -> Pixels:
-    """Means about each block, as an image again."""
-    blocks = _block_sums(values) / BLOCK_PX**2
-    smooth = ndimage.gaussian_filter(blocks, NEIGHBOURHOOD_PX / BLOCK_PX, mode="nearest")
-    spread: Pixels = smooth.repeat(BLOCK_PX, axis=0).repeat(BLOCK_PX, axis=1)[: values.shape[0], : values.shape[1]]
-    return spread

@@ -29,6 +29,7 @@ from emkit.transforms import Affine, CoordinateMap, Elastic
 Model = Literal["affine", "elastic"]
 Image = NDArray[np.generic]
 
+FEW = 7  # patches across that judge a pair; what they find is refined over the whole overlap
 BENT_PX = 1.0  # patches of sections that do not bend lie within .5 px of their affine, those of real neighbours 2 to 4
 PLACE_SNR = 6.5  # of whole sections: strangers, tried at every turn, stay below
 
@@ -53,11 +54,11 @@ def align_pair(
         if image.ndim != 2:
             raise ParameterError(f"{name}: found an array of shape {image.shape}; needed: one section (y, x).")
     fixed, moving = padded([fixed, moving])
-    match = match_pair(fixed, moving, max_shift_px)
+    match = match_pair(fixed, moving, max_shift_px, across=FEW)
     if refused := why_not(match):
         flip = Affine.of(np.diag([1.0, -1.0]), (0, moving.shape[1] - 1))
         turned = (
-            match_pair(fixed, np.ascontiguousarray(moving[:, ::-1]), max_shift_px)
+            match_pair(fixed, np.ascontiguousarray(moving[:, ::-1]), max_shift_px, across=FEW)
             if match.failure in (None, "no overlap")
             else match
         )

@@ -12,6 +12,7 @@ so it is judged against a threshold for its window (`quality`). Images and shift
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,11 +35,12 @@ def normalise(image: NDArray[np.generic]) -> Pixels:
     Pixels of value 0 are no data, as beyond the edge of an aligned section: they are 0 here too, and their neighbours do
     not feel them. A constant image gives zeros.
     """
-    held = (image != 0).astype(np.float32)
+    held = image != 0
     grey = image.astype(np.float32)
-    largest = float(np.abs(grey).max())
+    largest = max(float(grey.max()), -float(grey.min()))
     # about the mean, so that the squares below keep their digits
-    grey = ((grey - grey.sum(dtype=float) / max(held.sum(dtype=float), 1)) * held).astype(np.float32)
+    grey -= np.float32(grey.sum(dtype=float) / max(np.count_nonzero(held), 1))
+    grey *= held
     share: Pixels = np.maximum(_local_mean(held), 1e-3)
     mean = _local_mean(grey) / share
     contrast: Pixels = np.sqrt(np.maximum(_local_mean(grey * grey) / share - mean * mean, 0))
@@ -46,19 +48,20 @@ def normalise(image: NDArray[np.generic]) -> Pixels:
     floor: np.float32 = np.float32(0.25 * np.average(contrast, weights=share))
     if floor <= 1e-5 * largest:
         return np.zeros_like(grey)
-    flat: Pixels = (grey - _spread(mean, grey.shape)) * held
-    flat /= _spread(contrast + floor, grey.shape)
-    return flat
+    grey -= spread_blocks(mean, grey.shape)
+    grey *= held
+    grey /= spread_blocks(contrast + floor, grey.shape)
+    return grey
 
 
-def _local_mean(grey: Pixels) -> Pixels:
+def _local_mean(grey: NDArray[Any]) -> Pixels:
     """Means about each block of `BLOCK_PX`²: two boxes of `LOCAL_BLOCKS`, near enough to a Gaussian."""
     once = ndimage.uniform_filter(shrink(grey, BLOCK_PX), LOCAL_BLOCKS, mode="reflect")
     twice: Pixels = ndimage.uniform_filter(once, LOCAL_BLOCKS, mode="reflect")
     return twice
 
 
-def _spread(blocks: Pixels, shape: tuple[int, ...]) -> Pixels:
+def spread_blocks(blocks: Pixels, shape: tuple[int, ...]) -> Pixels:
     """Values of blocks, interpolated linearly to the pixels of ``shape``."""
     for axis in (1, 0):  # the shorter array first
         count = blocks.shape[axis]
@@ -66,17 +69,27 @@ def _spread(blocks: Pixels, shape: tuple[int, ...]) -> Pixels:
         below = np.minimum(at.astype(int), max(count - 2, 0))
         share = (at - below).astype(np.float32)[:, None] if axis == 0 else (at - below).astype(np.float32)
         above = np.minimum(below + 1, count - 1)
-        blocks = np.take(blocks, below, axis) * (1 - share) + np.take(blocks, above, axis) * share
+        spread = np.take(blocks, above, axis)
+        blocks = np.take(blocks, below, axis)
+        spread -= blocks
+        spread *= share
+        spread += blocks
+        blocks = spread
     return blocks
 
 
-def shrink(image: Pixels, factor: int) -> Pixels:
+def shrink(image: NDArray[Any], factor: int) -> Pixels:
     """Means of blocks of ``factor``² px; what is left over at the far edges is left out."""
     if factor == 1:
-        return image
-    height, width = (n // factor for n in image.shape)
-    blocks = image[: height * factor, : width * factor].reshape(height, factor, width, factor)
-    result: Pixels = blocks.mean(axis=(1, 3), dtype=np.float32)
+        return image.astype(np.float32, copy=False)
+    height, width = (n // factor * factor for n in image.shape)
+    rows: Pixels = image[:height:factor, :width].astype(np.float32)  # sums of whole rows, then of what is left: as memory lies
+    for k in range(1, factor):
+        rows += image[k:height:factor, :width]
+    result: Pixels = rows[:, ::factor].copy()
+    for k in range(1, factor):
+        result += rows[:, k::factor]
+    result /= factor**2
     return result
 
 
@@ -106,7 +119,7 @@ def correlate(fixed: Pixels, moving: Pixels, limit: float = BAND_LIMIT, whitenin
     """(k, y, x) windowed images of each kind to k match signals (k, y, x). `correlate_slowly` is the definition."""
     shape = (fixed.shape[-2], fixed.shape[-1])
     cross = fft.rfft2(moving) * fft.rfft2(fixed).conj()
-    cross *= (np.abs(cross) + TINY) ** -whitening * band(shape, limit)
+    cross *= band(shape, limit) / (np.abs(cross) + TINY) ** whitening  # of ½ a root, quick
     signal = fft.fftshift(fft.irfft2(cross, s=shape), axes=(-2, -1))
     return np.asarray(signal, np.float32)
 
@@ -147,8 +160,9 @@ def find_peaks(signals: Pixels, reach: float = np.inf) -> tuple[Floats, Floats]:
         seen = np.where(far, -np.inf, signals)
     top = seen.reshape(count, -1).argmax(axis=1)
     each, rows, columns = np.arange(count), top // width, top % width
-    spread = signals.std(axis=(1, 2))
-    snr = (signals[each, rows, columns] - signals.mean(axis=(1, 2))) / np.where(spread > 0, spread, 1)
+    mean = signals.mean(axis=(1, 2))
+    spread = np.sqrt(np.maximum(np.einsum("kyx,kyx->k", signals, signals) / (height * width) - mean**2, 0))
+    snr = (signals[each, rows, columns] - mean) / np.where(spread > 0, spread, 1)
 
     inner_rows, inner_columns = np.clip(rows, 1, height - 2), np.clip(columns, 1, width - 2)
     about = np.array([[signals[each, inner_rows + dy, inner_columns + dx] for dx in (-1, 0, 1)] for dy in (-1, 0, 1)], float)

@@ -31,6 +31,7 @@ CIRCLE = tuple(float(angle) for angle in range(-180, 180, 3))
 SURE_SNR = 7.0  # a whole-section SNR above this needs no second look over the circle
 WINDOWS_PX = (128, 96, 64, 48, 32)  # of patches; the largest of which a section holds 2 × 2
 NOISE_SNR = 3.5  # what patches that share nothing reach: they get no say
+ACROSS = 11  # patches across that judge a match
 DENSE = 15  # patches across where the affine is to be that of all of them
 INLIER_PX = 4.0  # residual up to which a patch agrees with the affine; smooth distortion of real sections stays below
 
@@ -76,9 +77,13 @@ def patch_window(shape: tuple[int, int], asked: int | None = None) -> int:
 
 
 def match_pair(
-    fixed: NDArray[np.generic], moving: NDArray[np.generic], max_shift_px: float = np.inf, options: MatchOptions = USUAL
+    fixed: NDArray[np.generic],
+    moving: NDArray[np.generic],
+    max_shift_px: float = np.inf,
+    options: MatchOptions = USUAL,
+    across: int = ACROSS,
 ) -> Match:
-    """Match two sections (y, x) of one shape, whose middles lie at most ``max_shift_px`` apart.
+    """Match two sections (y, x) of one shape, whose middles lie at most ``max_shift_px`` apart; ``across``² patches judge.
 
     A constant section is a failure in the match, no error. ParameterError if the shapes differ or are too small.
     """
@@ -93,7 +98,8 @@ def match_pair(
     scale = coarse_scale(fixed.shape)
     reach = max_shift_px if options.max_shift_px is None else options.max_shift_px
     start, whole_snr = search(shrink(flat_fixed, scale), shrink(flat_moving, scale), reach / scale, scale, options)
-    return replace(refine(flat_fixed, flat_moving, start.enlarged(scale), window, scale, options), whole_snr=whole_snr)
+    found = refine(flat_fixed, flat_moving, start.enlarged(scale), window, scale, options, across)
+    return replace(found, whole_snr=whole_snr)
 
 
 def _match_by_hand(fixed: Pixels, moving: Pixels, window: int, options: MatchOptions) -> Match:
@@ -134,23 +140,27 @@ def _best_turn(
     window = taper((fixed.shape[0], fixed.shape[1]), 0.3)
     middle = (np.array(fixed.shape) - 1) / 2
     best, best_snr = Affine(), -np.inf
-    for angle in angles:
-        turn = Affine.rotation(angle, middle)
-        turned = ndimage.affine_transform(moving, turn.linear, turn.shift, order=1)
-        signal = correlate((fixed * window)[None], (turned * window)[None], whitening=options.whitening)
+    for first in range(0, len(angles), len(FAN)):
+        turns = [Affine.rotation(angle, middle) for angle in angles[first : first + len(FAN)]]
+        turned = np.stack([ndimage.affine_transform(moving, turn.linear, turn.shift, order=1) for turn in turns])
+        turned *= window
+        signals = correlate((fixed * window)[None], turned, whitening=options.whitening)
         if options.clobber_px:
-            signal = without_pattern(signal, np.zeros((1, 2)), options.clobber_px / scale)
-        shift, snr = find_peaks(signal, reach)
-        if snr[0] > best_snr:
-            best, best_snr = turn.compose(Affine.translation(*shift[0])), float(snr[0])
+            signals = without_pattern(signals, np.zeros((len(turns), 2)), options.clobber_px / scale)
+        shifts, snr = find_peaks(signals, reach)
+        k = int(snr.argmax())
+        if snr[k] > best_snr:
+            best, best_snr = turns[k].compose(Affine.translation(*shifts[k])), float(snr[k])
     return best, best_snr
 
 
-def refine(fixed: Pixels, moving: Pixels, start: Affine, window: int, scale: int, options: MatchOptions = USUAL) -> Match:
+def refine(
+    fixed: Pixels, moving: Pixels, start: Affine, window: int, scale: int, options: MatchOptions = USUAL, last: int = ACROSS
+) -> Match:
     """Improve ``start`` level by level, from half the coarse scale to full resolution; the last round judges."""
     affine = start
     level, small_fixed, small_moving = 0, fixed, moving
-    for factor, side, across in schedule(fixed.shape, window, scale):
+    for factor, side, across in schedule(fixed.shape, window, scale, last):
         if factor != level:
             level, small_fixed, small_moving = factor, shrink(fixed, factor), shrink(moving, factor)
         patches = compare_patches(small_fixed, small_moving, affine.shrunk(factor), side, across, factor, options)
@@ -173,7 +183,7 @@ def _fit(patches: Patches) -> Fit:
     return fit_affine(patches.points, patches.targets, np.clip(patches.snr - NOISE_SNR, 0.05, 20) ** 2)
 
 
-def schedule(shape: tuple[int, ...], window: int, scale: int) -> list[tuple[int, int, int]]:
+def schedule(shape: tuple[int, ...], window: int, scale: int, last: int = ACROSS) -> list[tuple[int, int, int]]:
     """The rounds (shrink factor, side of the patches, patches across)."""
     rounds = []
     factor = max(scale // 2, 1)
@@ -181,7 +191,7 @@ def schedule(shape: tuple[int, ...], window: int, scale: int) -> list[tuple[int,
         side = min(window, min(shape) // factor // 2)
         rounds += [(factor, side, 5), (factor, side * 3 // 4, 7)]
         factor //= 2
-    return [*rounds, (1, window, 11)] if rounds else [(1, window, 7), (1, window, 11)]
+    return [*rounds, (1, window, last)] if rounds else [(1, window, 7), (1, window, last)]
 
 
 def compare_patches(
@@ -242,5 +252,7 @@ def _cut(image: Pixels, affine: Affine, start: tuple[int, int], shape: tuple[int
 
 
 def _ready(patches: Pixels, window: Pixels) -> Pixels:
-    ready: Pixels = (patches - patches.mean(axis=(1, 2), keepdims=True)) * window
-    return ready
+    """In place: less their means, and windowed."""
+    patches -= patches.mean(axis=(1, 2), keepdims=True)
+    patches *= window
+    return patches

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from emkit.align.agreement import Agreement, agreement
-from emkit.align.correlation import Pixels, shrink
+from emkit.align.correlation import BLOCK_PX, Pixels, shrink, spread_blocks
 from emkit.align.resampling import Spline, nodes_of
 from emkit.align.solving import best_affine, best_spline, spline_size
 from emkit.transforms import Affine, CoordinateMap, Elastic, Floats
 
 ROUNDS = 3
-FIRST_PX, SETTLED_PX = 0.3, 0.05  # steps that end the rounds on half-sized sections, and at full resolution
+SETTLED_PX = 0.3  # a step of less is the last: what it leaves is a tenth of it
 FAR_PX = 6.0  # an affine that goes further has lost its way: it began within a px or two
 SPACING_PX = 32.0  # between the coefficients of an elastic map
 STIFFNESS = 10.0  # natural units (`solving`): a flat optimum for fields of 4 px rms that change over some 100 px
@@ -49,7 +49,8 @@ class Seen:
         """Of a section (y, x), shrunk by ``factor``; pixels of value 0 are no data."""
         held = (image != 0).astype(np.float32)
         grey = image.astype(np.float32)
-        grey = ((grey - grey.sum(dtype=float) / max(held.sum(dtype=float), 1)) * held).astype(np.float32)
+        grey -= np.float32(grey.sum(dtype=float) / max(held.sum(dtype=float), 1))
+        grey *= held
         grey, held = shrink(grey, factor), shrink(eroded(held), factor)
         return cls(grey, held, Spline.of(grey), Spline.of(held))
 
@@ -62,8 +63,8 @@ class Seen:
 
 def eroded(held: Pixels) -> Pixels:
     """1 well inside what is held, falling to 0 at its edges; single pixels that are missing (or black) are nothing."""
-    soft: Pixels = np.clip(2 * ndimage.uniform_filter(held, 25) - 1, 0, 1)
-    return soft
+    blocks = 2 * ndimage.uniform_filter(shrink(held, BLOCK_PX), 3) - 1
+    return spread_blocks(np.clip(blocks, 0, 1, out=blocks), held.shape)
 
 
 def compare(fixed: Seen, moving: Seen, mapping: CoordinateMap, factor: int = 1, limit: float = np.inf) -> Agreement:
@@ -78,22 +79,17 @@ def compare(fixed: Seen, moving: Seen, mapping: CoordinateMap, factor: int = 1, 
 
 
 def refine_affine(fixed: Seen, moving: Seen, start: Affine) -> Affine:
-    """The affine near ``start`` (fixed px to moving px) under which they agree best; ``start`` where they lead astray.
-
-    Most of the way goes on sections of half the size, for a quarter of the work.
-    """
+    """The affine near ``start`` (fixed px to moving px) under which they agree best; ``start`` where they lead astray."""
     height, width = fixed.grey.shape
     edges = np.array([[0, 0], [0, width], [height, 0], [height, width]], float)
     affine = start
-    for factor, settled_px in ((2, FIRST_PX), (1, SETTLED_PX)):
-        still, other = fixed.shrunk(factor), moving.shrunk(factor)
-        for _ in range(ROUNDS):
-            last, affine = affine, affine.compose(best_affine(compare(still, other, affine, factor)))
-            moved = affine.apply(edges)
-            if not np.abs(moved - start.apply(edges)).max() < FAR_PX:
-                return start
-            if np.abs(moved - last.apply(edges)).max() < settled_px:
-                break
+    for _ in range(ROUNDS):
+        last, affine = affine, affine.compose(best_affine(compare(fixed, moving, affine)))
+        moved = affine.apply(edges)
+        if not np.abs(moved - start.apply(edges)).max() < FAR_PX:
+            return start
+        if np.abs(moved - last.apply(edges)).max() < SETTLED_PX:
+            break
     return affine
 
 

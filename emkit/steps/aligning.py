@@ -133,7 +133,9 @@ def align_sections(
     if flipped:
         known = {pair: one for pair, one in chain.matched.items() if not {*pair} & {*flipped}}
         chain = yield from pairing.flipping(flipped).chain(used, known, " again")
-    verdicts = yield from judge_stack(stack, numbers, {pair: one.shared for pair, one in chain.matched.items()})
+    turned = yield from pairing.turned_over(() if flipped else mirrored)
+    shared = {pair: one.shared for pair, one in (*chain.matched.items(), *turned.items())}
+    verdicts = yield from judge_stack(stack, numbers, shared)
     pairs, placed, linked = chain.pairs, chain.placed, chain.linked
     trusted = trusted_pairs(linked, align.links(pairs), [(pair.fixed, pair.moving) for pair in pairs if pair.flagged])
     for again in range(1, ROUNDS + 1):
@@ -187,9 +189,9 @@ def compare_sections(stack: Stack, i: int, j: int, affines: tuple[Affine, Affine
 def _plan(stack: Stack, voxel_size_nm: SizeNm, model: str, downscale: int) -> Plan:
     """A worker holds two sections and their normalised copies, or windows of them, or what rendering needs; measured."""
     pixels, count, itemsize = prod(stack.shape), len(stack.files), np.dtype(stack.dtype).itemsize
-    match = Load(count - 1, 12_000_000 + (2 * itemsize + 28) * pixels, 0.1 + 2.5e-7 * pixels)
+    match = Load(count - 1, 12_000_000 + (2 * itemsize + 15) * pixels, 0.1 + 2.5e-7 * pixels)
     window = min(pixels, WINDOW_PX**2)
-    refine = Load(ROUNDS * 2 * count, 12_000_000 + 2 * itemsize * pixels + 120 * window, 0.05 + 2e-7 * pixels)
+    refine = Load(ROUNDS * 2 * count, 12_000_000 + 2 * itemsize * pixels + 54 * window, 0.05 + 2e-7 * pixels)
     bending, kept = planned(stack.shape, count, itemsize, downscale) if model == "elastic" else ((), 0)
     kept += count * pixels * itemsize // downscale**2
     shape = (count, *stack.shape)
