@@ -215,6 +215,13 @@ def test_a_name_that_is_none_is_refused() -> None:
         StepForm(write_rows, sorce="x")
 
 
+def test_fields_follow_those_of_another_form(form: StepForm, tmp_path: Path) -> None:
+    after = StepForm(write_rows, out=tmp_path / "after").take(form, source="out", voxel_size_nm="voxel_size_nm")
+    assert after.call().values["source"] == form.call().values["out"]
+    form.fields["out"].entry.value, form.fields["voxel_size_nm"].entry.value = "elsewhere", "50 4 4"
+    assert after.call().values["source"] == Path("elsewhere") and after.call().values["voxel_size_nm"] == (50, 4, 4)
+
+
 def test_cancelled_is_told_to_who_waits(form: StepForm) -> None:
     with listening(stop=lambda: True), pytest.raises(Cancelled):
         form.run_now()

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from emkit_widgets.form import StepForm
 from emkit_widgets.learn import LearnPanel
 
 import emkit
@@ -34,7 +35,8 @@ def stroke(panel: LearnPanel, value: int, *points: tuple[float, float], tool: st
 def test_two_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gray, _ = cells(2)
     write_volume(tmp_path / "raw.ome.zarr", gray, NM)
-    panel = SmallPanel(tmp_path / "raw.ome.zarr", tmp_path / "learned")
+    predicting = StepForm(emkit.predict_membranes)
+    panel = SmallPanel(tmp_path / "raw.ome.zarr", tmp_path / "learned", predicting=predicting)
     sent: list[dict[str, Any]] = []
     monkeypatch.setattr(panel.view, "send", lambda message, buffers=None: sent.append(message))
     panel.view._hear(None, {"do": "predict", "window": WINDOW}, [])
@@ -47,6 +49,7 @@ def test_two_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     panel.view._hear(None, {"do": "train", "window": WINDOW}, [])
     panel.told.result(600)
     assert panel.view.model_name == "round_1" and panel.view.counted == "Round 2: 0 strokes, 0.0 min", panel.message.value
+    assert predicting.fields["model"].given == str(tmp_path / "learned" / "round_1")
     assert 0 <= read_configuration(tmp_path / "learned" / "round_1").validation["iou"] <= 1
 
     panel.view.told.result(600)  # what is shown is predicted by itself

@@ -1,10 +1,10 @@
-// The course of a training: loss and scores over steps, the newest picture, and Stop. Python reads them; here they are drawn, and asked for while in sight.
+// The course of a training: loss and scores over steps, the newest picture, Pause, Continue and Stop. Python reads them; here they are drawn, and asked for while in sight.
 const BUSY_MS = 1000, QUIET_MS = 3000;
 const HEIGHT = 190, LEFT = 46, RIGHT = 16, TOP = 24, BOTTOM = 34;
 const SAID = {
   none: "Loss, scores and pictures appear here when the training runs.",
-  running: "Cancel pauses the training, Resume goes on with it. Stop ends it with a model of its best part.",
-  paused: "Paused. Resume goes on from the last checkpoint.",
+  running: "Pause keeps what was learned until the last checkpoint. Stop ends the training with a model of its best part.",
+  paused: "Paused at the last checkpoint.",
   stopping: "Stopping: the model of the best part is written.",
   done: "",
 };
@@ -50,7 +50,11 @@ function curves(box, loss, scores) {
 function render({ model, el }) {
   el.classList.add("emkit-curves");
   const head = make("div", el, undefined, { class: "head" });
-  const button = make("button", head, "Stop, keep the model", { type: "button", class: "jupyter-button" });
+  const [pause, resume, stop] = [["Pause", "pause"], ["Continue", "go_on"], ["Stop, keep the model", "stop"]].map(([words, what]) => {
+    const button = make("button", head, words, { type: "button", class: "jupyter-button" });
+    button.addEventListener("click", () => { button.disabled = true; ask({ [what]: true }); });
+    return button;
+  });
   const said = make("span", head, undefined, { class: "faint", role: "status" });
   const box = make("div", el, undefined, { class: "plots" });
   const told = make("div", el);
@@ -66,12 +70,13 @@ function render({ model, el }) {
     if (watched()) timer = setTimeout(() => ask({}), ["running", "stopping"].includes(model.get("state")) ? BUSY_MS : QUIET_MS);
   };
   const look = () => { if (watched()) ask({}); else clearTimeout(timer); };
-  button.addEventListener("click", () => { button.disabled = true; ask({ stop: true }); });
 
   const drawState = () => {
     const state = model.get("state");
-    button.disabled = state !== "running" || !model.get("loss").length;
-    button.hidden = state === "done" || state === "none";
+    pause.disabled = resume.disabled = false;
+    stop.disabled = !model.get("loss").length;
+    pause.hidden = stop.hidden = state !== "running";
+    resume.hidden = state !== "paused" || !model.get("resumable");
     said.textContent = SAID[state];
     head.hidden = state === "done";
   };
@@ -82,7 +87,7 @@ function render({ model, el }) {
     figure.hidden = !bytes?.byteLength;
     if (!figure.hidden) picture.src = shown = URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
   };
-  const handlers = [["change:state", drawState], ["change:loss change:scores change:told", drawCurves], ["change:sample", drawSample], ["msg:custom", next]];
+  const handlers = [["change:state change:resumable", drawState], ["change:loss change:scores change:told", drawCurves], ["change:sample", drawSample], ["msg:custom", next]];
   for (const [event, handler] of handlers) model.on(event, handler);
   const resized = new ResizeObserver(drawCurves); // also once it has a place on the page
   resized.observe(el);

@@ -1,4 +1,4 @@
-"""The course of a training below its form: loss and scores as they come, what was left out as the network sees it, and Stop.
+"""The course of a training below its form: loss and scores as they come, what was left out as the network sees it, Pause and Stop.
 
 All is read from the output that the training builds, whoever drives it: a notebook that is opened again shows the same curves. The
 page asks for news while it is in sight, and only then.
@@ -26,7 +26,7 @@ class TrainingCurves(anywidget.AnyWidget):
 
         TrainingCurves(form)
 
-    Cancel in the form pauses a training, Resume goes on with it. `stop` ends it for good, with the model of its best part.
+    `pause` and `go_on` are Cancel and Resume of the form. `stop` ends the training for good, with the model of its best part.
     """
 
     _esm = script("curves.js")
@@ -35,6 +35,7 @@ class TrainingCurves(anywidget.AnyWidget):
     loss = traitlets.List(traitlets.Any(), help="[step, loss], as it ran").tag(sync=True)
     scores = traitlets.Dict(help="by its name [step, score] of each part").tag(sync=True)
     told = traitlets.Unicode(help="how far it is, and its newest scores").tag(sync=True)
+    resumable = traitlets.Bool(help="whether a training that is paused can be gone on with from here").tag(sync=True)
     sample = traitlets.Bytes(b"", help="a PNG: an image that was left out, membranes as found, as labelled").tag(sync=True)
 
     def __init__(self, form: StepForm, **kwargs: Any) -> None:
@@ -57,10 +58,21 @@ class TrainingCurves(anywidget.AnyWidget):
         scored = [point for point in points if point.scores]
         with self.hold_sync():
             self.state = self._state(found)
+            self.resumable = self.form.resumable
             self.loss = [[point.step, point.loss] for point in points if isfinite(point.loss)]
             self.scores = {NAMES[name]: line for name in DRAWN if (line := _line(name, scored))}
             self.told = _words(points, scored)
             self.sample = found.sample if found else b""
+
+    def pause(self) -> None:
+        """End the training for now: what it learned until its last checkpoint stays."""
+        self.form.stop()
+        self.look()
+
+    def go_on(self) -> None:
+        """Go on with a training that is paused, from its last checkpoint."""
+        self.form.go_on()
+        self.look()
 
     def stop(self) -> None:
         """End the training, with the model of its best part."""
@@ -74,8 +86,9 @@ class TrainingCurves(anywidget.AnyWidget):
         return "stopping" if found.stopping else "running" if self.form.running else "paused"
 
     def _asked(self, _: Any, message: dict[str, Any], __: list[memoryview]) -> None:
-        if "stop" in message:
-            self.stop()
+        for word, act in (("pause", self.pause), ("go_on", self.go_on), ("stop", self.stop)):
+            if word in message:
+                act()
         self.look()
         self.send({"looked": True})
 

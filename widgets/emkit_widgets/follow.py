@@ -43,6 +43,11 @@ class Follower(widgets.VBox):
         """Whether the form follows a run."""
         return self._followed is not None
 
+    @property
+    def resumable(self) -> bool:
+        """Whether there is a run to go on with."""
+        return self._left is not None
+
     def stop(self) -> None:
         """Ask the run to end, wherever it is driven."""
         if self._followed:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import ipywidgets as widgets
+import traitlets
 
 from emkit.errors import EmkitError, ParameterError, ResourceError
 from emkit.params import Call, Writes, parameters
@@ -69,8 +70,20 @@ class StepForm(Follower):
         self.more = widgets.Accordion([widgets.VBox(others)], titles=("More settings",)).add_class("emkit-more")
         self.output = next((field for field in self.fields.values() if isinstance(field.parameter.role, Writes)), None)
         options = [*[self.keep] * mine, *[self.overwrite] * bool(self.output)]
-        buttons = widgets.HBox([self.run, self.resume, self.plan, self.cancel, *options]).add_class("emkit-buttons")
+        buttons = widgets.HBox([self.run, self.plan, self.cancel, self.resume, *options]).add_class("emkit-buttons")
         return [widgets.HTML(STYLE), *needed, *[self.more] * bool(others), buttons, self.progress, self.message]
+
+    def take(self, other: "StepForm", **fields: str) -> Self:
+        """This form, whose fields, `here="there"`, follow those of another: what is typed there stands here too.
+
+        >>> import emkit
+        >>> made = StepForm(emkit.make_phantom, out="demo")
+        >>> StepForm(emkit.align_sections).take(made, source="out").fields["source"].given
+        'demo'
+        """
+        for here, there in fields.items():
+            traitlets.dlink((other.fields[there].entry, "value"), (self.fields[here].entry, "value"))
+        return self
 
     def call(self) -> Call:
         """What the fields hold, validated; an empty field is an argument that is not given."""

@@ -14,6 +14,7 @@ from emkit.view.places import places_of
 from emkit_widgets.assets import style
 from emkit_widgets.attach import Here
 from emkit_widgets.follow import Follower
+from emkit_widgets.form import StepForm
 from emkit_widgets.paint import PaintView
 from emkit_widgets.viewer import NeuroglancerView
 
@@ -27,7 +28,8 @@ class LearnPanel(Follower):
 
     Strokes and the model of each round are kept in `folder`: opened again, the panel goes on from the last of them. `model` is
     where the first round starts; without one it trains anew. `viewer` is a NeuroglancerView whose points and boxes are places
-    to predict. Raises PathError and ParameterError as `Easel` does.
+    to predict, `predicting` the form of predict-membranes, in which the model of each round is filled in. Raises PathError and
+    ParameterError as `Easel` does.
 
         LearnPanel("raw.ome.zarr", "corrected", model="model")
     """
@@ -39,9 +41,10 @@ class LearnPanel(Follower):
         model: str | Path | None = None,
         voxel_size_nm: tuple[float, float, float] | None = None,
         viewer: NeuroglancerView | None = None,
+        predicting: StepForm | None = None,
     ) -> None:
         super().__init__()
-        self.folder, self.viewer = Path(folder), viewer
+        self.folder, self.viewer, self.predicting = Path(folder), viewer, predicting
         self.easel = Easel(Path(source), self.folder / STROKES, voxel_size_nm)
         if (last := self.last_model() or (Path(model) if model else None)) is not None:
             self.easel.use(last)
@@ -92,6 +95,8 @@ class LearnPanel(Follower):
         if ended is None:
             self.easel.strokes.begin_round(run.call.out.name)
             self._use(run.call.out)
+            if self.predicting is not None:
+                self.predicting.fields["model"].fill(run.call.out)
 
     def _use(self, model: Path) -> None:
         try:
