@@ -196,4 +196,5 @@ def _plan(stack: Stack, voxel_size_nm: SizeNm, model: str, downscale: int) -> Pl
     kept += count * pixels * itemsize // downscale**2
     shape = (count, *stack.shape)
     rendering = loads(stack, shape, voxel_size_nm)
-    return Plan(60_000_000, disk_bytes(stack, shape) + kept, stages=(match, refine, *bending, *rendering))
+    driver = 60_000_000 + 90_000 * count  # what pairs told is held
+    return Plan(driver, disk_bytes(stack, shape) + kept, stages=(match, refine, *bending, *rendering))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -105,6 +105,13 @@ class Pairing:
         near = {z: min(linked, key=lambda k: abs(k - z)) for z in loose if linked}
         found = yield from self.flipping(near).matched("turn over", {(min(z, k), max(z, k)) for z, k in near.items()})
         return tuple(z for z, k in near.items() if not why_not(found[min(z, k), max(z, k)].match))
+
+    def turned_over(self, mirrored: Collection[int]) -> Generator[Stage[Any], Any, dict[Pair, Matched]]:
+        """In a step: what ``mirrored`` sections and their neighbours would share were the former turned over, which is all that is
+        wrong with them."""
+        around = [pair for pair in pairwise(range(len(self.stack.files))) if {*pair} & {*mirrored}]
+        found = yield from self.flipping(mirrored).matched("compare turned", around)
+        return found
 
     def _options(self, i: int, j: int) -> MatchOptions:
         return self.asked.of_pair(self.asked.order[i], self.asked.order[j])

@@ -36,15 +36,34 @@ def with_one(phantom: Path, folder: Path, change: Callable[[Image], Image], **as
     return report
 
 
+def mirrored(image: Image) -> Image:
+    return image[:, ::-1]
+
+
+def torn(image: Image) -> Image:
+    damaged = image.copy()
+    damaged[:, 120:140] = 250
+    return damaged
+
+
 def test_a_mirrored_section_is_named_with_what_turns_it(phantom: Path, tmp_path: Path) -> None:
-    report = with_one(phantom, tmp_path, lambda image: image[:, ::-1])
+    report = with_one(phantom, tmp_path, mirrored)
     assert report.mirrored == (ODD,) and not report.sections[ODD].linked
     assert "section 2 (section_02.tif) is mirrored: turned over it matches; ask for that by 2:flip" in str(report)
     assert "section_02.tif" not in reimage_list(report)
 
 
+def test_a_good_section_beside_a_mirrored_one_after_a_torn_one_is_not_charged(phantom: Path, tmp_path: Path) -> None:
+    shutil.copytree(phantom, tmp_path / "raw")
+    for z, change in ((2, torn), (3, mirrored)):
+        file = tmp_path / f"raw/section_0{z}.tif"
+        tifffile.imwrite(file, np.ascontiguousarray(change(tifffile.imread(file))))
+    report = emkit.align_sections(tmp_path / "raw", out=tmp_path / "out.ome.zarr", voxel_size_nm=NM)
+    assert report.mirrored == (3,) and [one.defect for one in report.verdicts] == ["", "", "tear", "", ""]
+
+
 def test_mirrored_sections_are_turned_over_with_leave(phantom: Path, tmp_path: Path) -> None:
-    report = with_one(phantom, tmp_path, lambda image: image[:, ::-1], flip_mirrored=True)
+    report = with_one(phantom, tmp_path, mirrored, flip_mirrored=True)
     assert (report.mirrored, report.flipped, report.flagged) == ((), (ODD,), ())
     assert all(section.linked for section in report.sections) and not any(one.defect for one in report.verdicts)
     assert np.linalg.det(Affine(report.sections[ODD].affine).linear) < 0 < np.linalg.det(Affine(report.sections[0].affine).linear)
