@@ -66,6 +66,15 @@ def check_device(device: str) -> None:
         )
 
 
+def device_of(worker: int, device: str, gpus: int | None = None) -> str:
+    """Where a worker computes: `cuda` alone is all GPUs that are seen, which workers take in turn.
+
+    >>> [device_of(worker, "cuda", gpus=2) for worker in range(3)], device_of(1, "cuda:3"), device_of(1, "cpu")
+    (['cuda:0', 'cuda:1', 'cuda:0'], 'cuda:3', 'cpu')
+    """
+    return f"cuda:{worker % (gpus or torch.cuda.device_count())}" if device == "cuda" else device
+
+
 @dataclass(frozen=True)
 class Gray:
     """What gray values are normalised by, for all blocks alike: less `mean`, over `std`."""

@@ -17,7 +17,7 @@ from emkit.membrane.resampling import Resampling
 from emkit.model import Shape
 from emkit.provenance import Written
 from emkit.run.executor import needs
-from emkit.run.machine import cores
+from emkit.run.machine import cores, worker_number
 
 if TYPE_CHECKING:
     from emkit.membrane.inference import Precision, Predictor
@@ -145,13 +145,18 @@ def _seen(job: Job, means: Means, gray: GrayValues, block: Block, way: Resamplin
     held = way.needed(window)
     voxels = job.voxels.read(held)
     check_finite(voxels, held)
+    if way.nothing:
+        return predictor.predict(voxels, window, inside, way.target)
     said = predictor.predict(way.apply(voxels, held, window), window, inside, way.target)
     return way.back.apply(said, inside, wanted)
 
 
 def _predictor(model: Path, tta: int, device: str, means: Means, gray: GrayValues) -> "Predictor":
     """Kept by a worker from block to block, and by a kernel for as long as the model is not replaced."""
-    return _opened(model, model.stat().st_mtime_ns, tta, device, means, gray)
+    from emkit.membrane.inference import check_device, device_of
+
+    check_device(device)
+    return _opened(model, model.stat().st_mtime_ns, tta, device_of(worker_number(), device), means, gray)
 
 
 @lru_cache(maxsize=2)
