@@ -5,6 +5,7 @@ a tent as wide as the larger of the two voxels: finer voxels are interpolated be
 the ends the tent is what there is of it. Where voxels lie is computed from the whole grid for each voxel apart, so no block shows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,17 +66,13 @@ class Resampling:
 
     def apply(self, array: NDArray[np.generic], held: Block, block: Block) -> Floats:
         """A block of the target, float32, from the source within `held`, (..., z, y, x)."""
-        found: Any = array.astype(np.float32, copy=False)
-        spans = zip(self._axes, (held.z, held.y, held.x), (block.z, block.y, block.x), strict=True)
-        for number, (axis, (low, high), span) in enumerate(spans, -3):
-            if axis.source == axis.target:
-                found = found[(..., slice(span[0] - low, span[1] - low), *[slice(None)] * (-1 - number))]
-                continue
-            at, weight = axis.taps(span)
-            at = (at - low).clip(0, high - low - 1)  # what lies beyond weighs nothing
-            weight = weight.reshape(*weight.shape, *[1] * (-1 - number))
-            found = sum((found.take(at[:, k], number) * weight[:, k] for k in range(at.shape[1])), np.float32(0))
-        whole: Floats = np.ascontiguousarray(found)
+        spans = zip((held.z, held.y, held.x), (block.z, block.y, block.x), strict=True)
+        z, *plane = ((axis, low, span) for axis, ((low, _), span) in zip(self._axes, spans, strict=True))
+        if z[0].source != z[0].target:
+            return _resampled(array, [z, *plane])
+        whole: Floats = np.empty((*array.shape[:-3], *block.shape), np.float32)
+        for k, section in enumerate(range(*block.z)):  # one at a time, so that what is in between is small
+            whole[..., k, :, :] = _resampled(array[..., section - held.z[0], :, :], plane)
         return whole
 
     def nearest(self, array: NDArray[Any]) -> NDArray[Any]:
@@ -87,6 +84,21 @@ class Resampling:
     def _axes(self) -> tuple[Axis, Axis, Axis]:
         z, y, x = (Axis(source, target) for source, target in zip(self.source, self.target, strict=True))
         return z, y, x
+
+
+def _resampled(array: NDArray[Any], ways: Sequence[tuple[Axis, int, Span]]) -> Floats:
+    """Along the last axes of an array: by which axis, where the array begins, and the span of the target."""
+    found: Any = array.astype(np.float32, copy=False)
+    for number, (axis, low, span) in enumerate(ways, -len(ways)):
+        if axis.source == axis.target:
+            found = found[(..., slice(span[0] - low, span[1] - low), *[slice(None)] * (-1 - number))]
+            continue
+        at, weight = axis.taps(span)
+        at = (at - low).clip(0, found.shape[number] - 1)  # what lies beyond weighs nothing
+        weight = weight.reshape(*weight.shape, *[1] * (-1 - number))
+        found = sum((found.take(at[:, k], number) * weight[:, k] for k in range(at.shape[1])), np.float32(0))
+    whole: Floats = np.ascontiguousarray(found)
+    return whole
 
 
 def onto(shape: Shape, voxel_size_nm: SizeNm, wanted_nm: SizeNm, *, sections: bool) -> Resampling:

@@ -111,8 +111,10 @@ def predict_block(job: Job, means: Means, gray: GrayValues, out: Path, block: Bl
         (out / HALVED / str(block)).touch()
     files: dict[str, str | None] = {}
     for channel in job.channels:
-        probability = channel.of(said)
-        voxels = np.rint(probability * 255).astype(np.uint8) if job.dtype == "uint8" else np.ascontiguousarray(probability)
+        voxels = np.empty(block.shape, job.dtype)
+        for z in range(len(voxels)):  # one at a time, so that what is in between is small
+            probability = channel.of(said[:, z])
+            voxels[z] = np.rint(probability * 255) if job.dtype == "uint8" else probability
         files |= _below(channel.group, write_block(out / channel.group, block, voxels))
     return Written(files)
 

@@ -212,6 +212,7 @@ def _firsts(cubes: Cubes) -> list[Shape]:
 
 
 def _plan(cubes: list[Cubes], tasks: dict[str, tuple[Cubes, Shape, tuple[int, ...]]], voxels: int) -> Plan:
+    """Memory: what a worker holds of its cubes, twice, and of the surfaces of one; measured. Disk: half a byte a voxel."""
     task = max(prod(min(CUBES * side, n + 1) for side, n in zip(c.cells, c.shape, strict=True)) for c in cubes)
-    work = Load(len(tasks), 90_000_000 + 30 * task, task * 1e-6)
-    return Plan(30_000_000, voxels // 2, 0.5, stages=(work, Load(1, 30_000_000, 1.0)))
+    work = Load(len(tasks), 45_000_000 + 9 * task, task * 1.5e-7)
+    return Plan(2_000_000, voxels // 2, 0.5, stages=(work, Load(1, 30_000_000, 1.0)))

@@ -18,6 +18,7 @@ from emkit.io.omezarr import blocks_to_build, create_volume, levels_to_build, me
 from emkit.io.spool import SPOOL, SectionImages, Spool, decode_section
 from emkit.io.voxels import open_voxels
 from emkit.membrane.model import Configuration, read_configuration
+from emkit.membrane.networks.memory import Levels
 from emkit.membrane.prediction import Prediction, channels_of
 from emkit.membrane.resampling import onto
 from emkit.model import Shape, SizeNm
@@ -28,6 +29,8 @@ from emkit.run.stage import Stage, stage
 from emkit.run.step import Body, step
 from emkit.steps.inferring import (
     HALVED,
+    SAMPLED,
+    SAMPLED_PX,
     GrayValues,
     Job,
     build_level,
@@ -41,8 +44,11 @@ LAYOUTS: dict[int, tuple[Shape, Shape]] = {  # by dimension: chunk and shard; a 
     2: ((16, 128, 128), (16, 1024, 1024)),  # sections: the halo costs less where a block is wide
     3: ((64, 64, 64), (256, 256, 256)),
 }
-HALOS: dict[int, Shape] = {2: (0, 96, 96), 3: (48, 48, 48)}  # for the plan
-TORCH_BYTES, TILE_BYTES, VOXEL_S = 300_000_000, 200, 7e-7
+# for the plan, as what follows
+HALOS: dict[str, Shape] = {"unet2d": (0, 112, 112), "unet3d": (48, 48, 48), "anisotropic": (10, 112, 112)}
+TRIED: dict[int, int] = {2: 352**2, 3: 96**3}  # voxels that are asked of at once to find means
+TORCH_BYTES, VOXEL_S = 80_000_000, 7e-7  # by which a worker grows that computes at all, and reads; measured
+KEPT = {2: 1.7, 3: 1.4}  # times what lives at once: the C library keeps some of what is freed
 FURTHER = 1.25  # in half of the looks a network of sections sees pixels so much larger, and more of what lies around
 FOREIGN = 8.0  # a voxel so many times larger or smaller than the model's is a wrong unit
 BOX = re.compile(r"(\d+):(\d+),(\d+):(\d+),(\d+):(\d+)")
@@ -243,16 +249,33 @@ def _halved(out: Path) -> str:
 
 
 def _plan(job: Job, told: Configuration, shard: Shape) -> Plan:
-    """A worker holds torch, the voxels around a block, what the network makes of a tile, and the result; measured."""
-    block = prod(min(n, side) for n, side in zip(job.box.shape, shard, strict=True))
-    tile = [min(n, side) for n, side in zip(job.box.shape, shard, strict=True)]
-    tile[0] = tile[0] if told.dim == 3 else 1
-    window = prod(min(n, side + 2 * far) for n, side, far in zip(job.voxels.shape, tile, HALOS[told.dim], strict=True))
-    itemsize = np.dtype(job.dtype).itemsize
-    channels = len(job.channels)
-    held = TORCH_BYTES + TILE_BYTES * window + block * channels * (4 + itemsize) + memory_to_write(block * itemsize)
-    seconds = job.tta * window * prod(job.box.shape) / prod(tile) * VOXEL_S
-    loads = (Load(1, TORCH_BYTES, 3.0), Load(job.tasks, held, 3.0 + seconds / job.tasks))
-    total = prod(job.box.shape) * itemsize * channels
+    """A worker holds torch and the weights, and beside them in turn what finding means, a tile, and the result need."""
+    itemsize, channels = np.dtype(job.dtype).itemsize, told.channels
+    sides = [min(n, side) for n, side in zip(job.box.shape, shard, strict=True)]
+    scale = [new / old for new, old in zip(job.resampling.target, job.resampling.source, strict=True)]
+    asked = [ceil(side * by) for side, by in zip(sides, scale, strict=True)]
+    tile = [1, *asked[1:]] if told.dim == 2 else asked
+    axes = zip(job.resampling.target, tile, HALOS[told.architecture], strict=True)
+    around = [min(n, side + far * min(2, ceil(n / side) - 1)) for n, side, far in axes]
+    window, deep = prod(around), asked[0] if told.dim == 2 else 1
+    block, found = prod(sides), 4 * channels * prod(asked)
+    shown = deep * window * (0 if job.resampling.nothing else 4)
+    seen = shown + deep * int(window / prod(scale)) * np.dtype(job.voxels.dtype).itemsize
+    looks = (4 + 8 * channels) * window if job.tta > 1 else 0
+    earlier = 4 * channels * block if len(job.looks) > 1 else 0
+    alone = TORCH_BYTES + 2 * sum(file.stat().st_size for file in job.model.glob("*.safetensors"))
+    look = asked_bytes(told, TRIED[told.dim]) + 12 * channels * TRIED[told.dim]
+    predict = earlier + seen + asked_bytes(told, window) + looks + (found if told.dim == 2 else 0)
+    write = (4 * channels + itemsize) * block + memory_to_write(block * itemsize)
+    seconds = job.tta * window * prod(asked) / prod(tile) * VOXEL_S
+    gray = 24 * min(SAMPLED, job.voxels.shape[0]) * prod(min(n, SAMPLED_PX) for n in job.voxels.shape[1:])
+    loads = (Load(1, alone + max(look, gray), 3.0), Load(job.tasks, alone + max(predict, write), 0.2 + seconds))
+    total = prod(job.box.shape) * itemsize * len(job.channels)
     spooled = prod(job.voxels.shape) * np.dtype(job.voxels.dtype).itemsize if isinstance(job.voxels, Spool) else 0
-    return Plan(60_000_000, int(total * 1.4) + spooled, 1.0, stages=loads)
+    return Plan(5_000_000, int(total * 1.4) + spooled, 1.0, stages=loads)
+
+
+def asked_bytes(told: Configuration, voxels: int) -> int:
+    """What a network takes that is asked of so many voxels at once: what it holds itself, or what is made of its channels."""
+    held = max(Levels.of(told.architecture, told.options).predicting(told.channels), 8 * told.channels)
+    return int((held * KEPT[told.dim] + 4) * voxels)

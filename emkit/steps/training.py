@@ -27,6 +27,7 @@ from emkit.membrane.course import (
     parse_objectives,
     patch_for,
 )
+from emkit.membrane.networks.memory import Levels
 from emkit.membrane.targets import LabelKind
 from emkit.params import Positive, Reads, Unit, Writes
 from emkit.progress import Tick, tell
@@ -42,6 +43,8 @@ CPU_SECONDS = 600.0
 PART_S, PART_STEPS, PARTS = 30.0, 25, 20  # core-seconds, or steps, between checkpoints; parts at most
 BATCH = {2: 8, 3: 1}
 MEMBRANE_NM = 20.0
+# for the plan, measured: torch, and what the C library keeps of what is freed; of a weight, and of a voxel that is learned from
+TORCH_BYTES, KEPT, PER_WEIGHT, FIELD_BYTES, MAP_BYTES = 165_000_000, 1.1, 48, 20, 40
 
 
 @dataclass(frozen=True)
@@ -232,10 +235,12 @@ def _parts(course: Course) -> int:
 
 
 def _plan(course: Course, labels: Voxels, parts: int) -> Plan:
-    """Measured. The worker holds the labelled images with their maps, the network, and what a batch leaves behind."""
-    voxels, maps = prod(labels.shape), sum(not target.offsets for target in course.targets)
+    """A worker holds the labelled images with their maps, the network, and what a batch leaves behind; or what makes the maps."""
+    voxels, channels = prod(labels.shape), sum(target.channels for target in course.targets)
+    levels = Levels.of(course.architecture, course.options)
     seconds = course.cpu_seconds if course.cpu_seconds is not None else 1.0 * (course.steps or 1)
-    batch = prod(course.patch) * course.batch // course.processes * 700
-    held = 300_000_000 + voxels * (9 + 2 * maps + 20) + batch
+    batch = int(prod(course.patch) * course.batch // course.processes * levels.learning(channels) * KEPT)
+    field = voxels * prod(course.voxel_size_nm) / prod(course.model_nm) * FIELD_BYTES
+    held = TORCH_BYTES + PER_WEIGHT * levels.weights(course.dim) + max(batch + int(field), MAP_BYTES * voxels)
     load = Load(course.processes, held, seconds / max(cores(), course.processes), together=course.processes > 1)
-    return Plan(60_000_000, 40_000_000, 2.0, stages=(load,))
+    return Plan(5_000_000, 40_000_000, 2.0, stages=(load,))
