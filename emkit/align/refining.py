@@ -22,7 +22,7 @@ from emkit.transforms import Affine, CoordinateMap, Elastic, Floats
 ROUNDS = 3
 SETTLED_PX = 0.3  # a step of less is the last: what it leaves is a tenth of it
 FAR_PX = 6.0  # an affine that goes further has lost its way: it began within a px or two
-SPACING_PX = 32.0  # between the coefficients of an elastic map
+SPACING_PX = 40.0  # between the coefficients of an elastic map
 STIFFNESS = 10.0  # natural units (`solving`): a flat optimum for fields of 4 px rms that change over some 100 px
 PASSES = (
     (4, 0.16),
@@ -30,6 +30,7 @@ PASSES = (
     (4, np.inf),
     (2, np.inf),
     (2, np.inf),
+    (1, np.inf),
     (1, np.inf),
     (1, np.inf),
 )  # shrink, limit (cycles a px of it)

@@ -16,7 +16,7 @@ from scipy.sparse.linalg import splu
 from emkit.align.agreement import TINY, Agreement
 from emkit.transforms import Affine, Floats, bspline_basis
 
-THIRD = 3.0  # what changes over less than some 10 spacings is held back by its third derivatives more than by its second
+THIRD = 2.0  # what changes over less than some 10 spacings is held back by its third derivatives more than by its second
 LEAST = 1e-9  # of the mean curvature, added so that what nothing tells stays 0
 
 

@@ -27,7 +27,7 @@ from emkit.transforms import Affine, CoordinateMap, Floats
 WINDOW_PX = 2048
 AFFINE_ACROSS = 4
 LEAST_PX = 64  # a window that shows less of a section, each way, tells nothing
-CELL_PX = 16  # half of what lies between the coefficients of an elastic map: in cells twice as large it is a twentieth less exact
+CELL_PX = 16  # less than half of what lies between coefficients of an elastic map: twice as large, it is a twentieth less exact
 BLIND_PX = 64  # at the edges of a window
 TERMS = 5  # of a cell: gradient y, x; curvature yy, yx, xx
 
