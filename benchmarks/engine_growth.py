@@ -54,6 +54,9 @@ class Simulated:
         work, tasks = self.busy.popleft()
         return [Done(key, work(*arguments), 0, TASK_S) for key, arguments in tasks.items()]
 
+    def has_room(self, tasks: int) -> bool:
+        return tasks <= self.size
+
     def end(self) -> None:
         self.busy.clear()
 

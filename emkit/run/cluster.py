@@ -128,6 +128,9 @@ class Dask:
     def free(self) -> bool:
         return len(self.busy) < sum(self.threads.values())
 
+    def has_room(self, tasks: int) -> bool:
+        return tasks <= sum(self.threads.values())
+
     def begin(self, work: Work, tasks: Tasks) -> None:
         taken = Counter(address for address, _ in self.busy.values())
         avoided = set().union(*(self.failed_at.get(key, ()) for key in tasks))
@@ -243,6 +246,10 @@ class Jobs(Dask):
     def __exit__(self, *_: object) -> None:
         super().__exit__()
         self.cluster.close()
+
+    def has_room(self, tasks: int) -> bool:
+        """The first job that comes might have threads for all of them, and GPUs only for its own."""
+        return super().has_room(tasks) and len(self.threads) >= min(self.count, tasks)
 
     def _look(self) -> None:
         super()._look()

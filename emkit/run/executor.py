@@ -64,6 +64,9 @@ class Executor(Protocol):
     def free(self) -> bool:
         """Whether it would begin a batch now."""
 
+    def has_room(self, tasks: int) -> bool:
+        """Whether, when nothing is being done, it would begin so many at the same time, over as many nodes as it is to have."""
+
     def begin(self, work: Work, tasks: Tasks) -> None:
         """Begin a batch. Each of its tasks is answered once."""
 
@@ -91,6 +94,9 @@ class Serial:
 
     def free(self) -> bool:
         return not self.batch
+
+    def has_room(self, tasks: int) -> bool:
+        return tasks <= self.size
 
     def begin(self, work: Work, tasks: Tasks) -> None:
         self.batch.extend((work, key, arguments) for key, arguments in tasks.items())

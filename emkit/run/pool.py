@@ -143,6 +143,9 @@ class Pool:
     def free(self) -> bool:
         return bool(self.idle) or len(self.busy) < self.size
 
+    def has_room(self, tasks: int) -> bool:
+        return tasks <= self.size
+
     def begin(self, work: Work, tasks: Tasks) -> None:
         connection = self.idle.pop() if self.idle else self._hire({work.__module__, *getattr(work, NEEDS, ())})
         with suppress(BrokenPipeError, ConnectionResetError):  # it has just died: its answer says so

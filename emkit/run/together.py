@@ -50,7 +50,7 @@ def outcomes_together(
 def _await_hands(hands: Executor, needed: int, patience_s: float) -> None:
     """Return once all can be begun."""
     until = time.monotonic() + patience_s
-    while hands.size < needed:
+    while not hands.has_room(needed):
         if time.monotonic() > until:
             raise ResourceError(
                 f"{needed} tasks must run at the same time, but within {timedelta(seconds=patience_s)} there was room for "
