@@ -131,4 +131,4 @@ def test_each_takes_a_gpu_of_its_own() -> None:
 
 def test_a_plan_has_the_memory_of_all(place: Path) -> None:
     one, two = (plan_of(call(place, place / "m", processes=count), overwrite=True, on=TWO) for count in (1, 2))
-    assert two.workers == 2 and two.memory_bytes > one.memory_bytes + 300_000_000
+    assert two.workers == 2 and two.memory_bytes > 1.5 * one.memory_bytes
