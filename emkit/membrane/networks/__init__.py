@@ -1,4 +1,4 @@
-"""The networks. An architecture is one file of this folder, and one line here.
+"""The networks. An architecture is one file of this folder, and one line here; plans know its levels by `memory.Levels.of`.
 
 A file has a class `Network(inputs, outputs, **options)`, a torch module from (N, inputs, [z,] y, x) to logits of the same size,
 (N, outputs, [z,] y, x), with `dim`, and `stride` and `halo` in (z, y, x), px: sizes are multiples of the stride, and a voxel of the
