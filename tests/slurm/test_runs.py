@@ -13,6 +13,7 @@ import pytest
 from emkit.run.folder import RunFolder
 from emkit.runs import find_run
 from tests.slurm.cluster import Cluster
+from tests.steps.test_training import NM, cells, folder
 
 EMKIT = str(Path(sys.executable).with_name("emkit"))
 ALIGN = ("align-sections", "raw", "--voxel-size-nm", "45", "4", "4", "-o")
@@ -76,8 +77,8 @@ def site(cluster: Cluster, raw: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     return Site(cluster, tmp_path, raw)
 
 
-def until(ready: Callable[[], object], what: str) -> None:
-    last = time.monotonic() + 60
+def until(ready: Callable[[], object], what: str, patience_s: float = 60) -> None:
+    last = time.monotonic() + patience_s
     while not ready():
         assert time.monotonic() < last, what
         time.sleep(0.05)
@@ -166,3 +167,25 @@ def test_worker_jobs_that_are_lost_are_replaced(site: Site) -> None:
     site.emkit("watch", run.id)
     assert site.same("a")
     until(lambda: not site.cluster.run("squeue", "--noheader", f"--name=emkit-workers-{run.id}"), "no worker is left")
+
+
+@pytest.mark.campaign
+def test_processes_that_learn_together_on_several_nodes(site: Site) -> None:
+    """Undisturbed, and with one of their jobs killed after the first part: the same model."""
+    gray, walls = cells()
+    images, labels = folder(site.folder / "images", gray), folder(site.folder / "labels", walls[:5].astype("uint8"))
+    train = ["train-membranes", "--images", str(images), "--labels", str(labels), "--label-kind", "membrane", "--voxel-size-nm"]
+    train += [*map(str, NM), "--steps", "50", "--width", "4", "--patch-px", "32", "--batch", "2", "--processes", "2"]
+    assert "needs 3 tasks at the same time; a job of its own" in site.emkit(
+        *train[:-1], "3", "--batch", "3", "-o", "a", "--on", "slurm:small", code=3
+    )
+    site.emkit(*train, "-o", "a", "--on", "slurm:small:2")
+    site.emkit(*train, "-o", "b", "--on", "slurm:small:2", "--detach")
+    run = find_run("last")
+    until(lambda: has_begun(run, 2), "the first part is done", 600)
+    lost = site.cluster.run("squeue", "--noheader", "-o%i", f"--name=emkit-workers-{run.id}").split()
+    assert len(lost) == 2
+    site.cluster.run("scancel", "--signal=KILL", "--full", lost[0])
+    site.emkit("watch", run.id)
+    for name in ("weights.safetensors", "model.json"):
+        assert (site.folder / "a" / name).read_bytes() == (site.folder / "b" / name).read_bytes()
