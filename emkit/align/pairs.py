@@ -83,7 +83,7 @@ def match_pair(
     options: MatchOptions = USUAL,
     across: int = ACROSS,
 ) -> Match:
-    """Match two sections (y, x) of one shape, whose middles lie at most ``max_shift_px`` apart, judged by ``across`` × ``across`` patches.
+    """Match two sections (y, x) of one shape, whose middles lie at most ``max_shift_px`` apart, by ``across`` × ``across`` patches.
 
     A constant section is a failure in the match, no error. ParameterError if the shapes differ or are too small.
     """
