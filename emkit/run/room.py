@@ -19,6 +19,7 @@ from emkit.run.plan import Plan, in_words
 from emkit.run.pool import Pool
 
 BASE_BYTES = 300_000_000  # of a driver and its workers in a job, before they do anything
+NURSERY_BYTES = 150_000_000  # of that, the process that workers are forked from, with torch; measured
 MB = 2**20
 
 
@@ -75,7 +76,7 @@ def room(place: Place, offer: Offer | None = None) -> Room:
         case "serial":
             return Room("this process", 1, cores(), memory_left())
         case "local":
-            return Room("this machine", place.count or cores(), cores(), memory_left())
+            return Room("this machine", place.count or cores(), cores(), _left_to_workers())
         case "slurm":
             return _room_of_jobs(place, offer or offer_of(place))
         case "dask":
@@ -132,7 +133,8 @@ def placed(plan: Plan, place: Place, offer: Offer | None = None, *, driver: bool
         offer = offer or offer_of(place)
     found = room(place, offer)
     if driver:
-        here = Room("its job", cores(), cores(), memory_left())
+        given = memory_left() if found.memory_bytes is None else min(memory_left(), found.memory_bytes)
+        here = Room("its job", cores(), cores(), given)
         found = replace(found, memory_bytes=memory_left()) if found.apart else here
     fitted, lacking = found.takes(plan), found.lacks(plan)
     words = told(plan, fitted, place, found)
@@ -179,6 +181,11 @@ def offer_of(place: Place) -> Offer:
 def in_a_job() -> bool:
     """Whether this process lives in a job of Slurm's that may submit others, such as a hub's server there."""
     return bool(os.environ.get("SLURM_JOB_ID") and shutil.which("sbatch"))
+
+
+def _left_to_workers() -> int:
+    """Of the memory here, once the process stands that they are forked from: it is begun after the plan has passed."""
+    return max(0, memory_left() - NURSERY_BYTES)
 
 
 def _asked(like: Resources, fitted: Plan) -> Resources:
@@ -233,5 +240,5 @@ def _nearest(plan: Plan, place: Place) -> str:
         return f"The nearest that has enough: --on slurm:{name}, {in_words(memory)}."
     here = room(LOCAL)
     if place.kind != "local" and not here.lacks(plan):
-        return f"The nearest that has enough: --on local, {in_words(memory_left())}."
+        return f"The nearest that has enough: --on local, {in_words(_left_to_workers())}."
     return "Close other programs, or start it where there is more."

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from distributed import LocalCluster
-from emkit_jobs.offered import VARIABLE, OfferError, offers
+from emkit_jobs.offered import VARIABLE, Offer, OfferError, offers
 from emkit_jobs.profiles import Resources
 
 import emkit
@@ -25,7 +25,7 @@ from emkit.run.folder import RunFolder
 from emkit.run.machine import _left_in_groups, cores, memory_left
 from emkit.run.place import Place
 from emkit.run.plan import Load, Plan, gate
-from emkit.run.room import placed
+from emkit.run.room import placed, room
 from emkit.run.step import bind
 from emkit.run.together import outcomes_together
 from emkit.run.worker import Done
@@ -154,17 +154,28 @@ def test_cores_and_memory_are_those_of_the_job(monkeypatch: pytest.MonkeyPatch, 
     second.mkdir(parents=True)
     first.mkdir(parents=True)
     (second / "memory.max").write_text("max\n")
-    for folder, limit, used in (
-        (second.parent, "memory.max", "memory.current"),
-        (first, "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    for folder, limit, used, cached in (
+        (second.parent, "memory.max", "memory.current", "inactive_file 600\n"),
+        (first, "memory.limit_in_bytes", "memory.usage_in_bytes", "inactive_file 0\ntotal_inactive_file 600\n"),
     ):
         (folder / limit).write_text("5000\n")
         (folder / used).write_text("1000\n")
+        (folder / "memory.stat").write_text(f"active_file 70\n{cached}")  # a job that has read a file is not full of it
     assert (
         list(_left_in_groups(tmp_path, "0::/job/step\n"))
-        == [4000]
+        == [4600]
         == list(_left_in_groups(tmp_path, "7:cpu,memory:/job\n1:cpu:/x\n"))
     )
+
+
+def test_what_workers_are_forked_from_takes_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "4000")
+    here, alone = (room(Place.parse(text)).memory_bytes for text in ("local", "serial"))
+    assert here is not None and alone is not None and 50 * 2**20 < alone - here < 250 * 2**20
+    half = Plan(0, stages=(Load(tasks=9, task_bytes=alone // 2),))
+    assert placed(half, Place("local", count=2)).plan.workers == 1
+    small, tasks = Offer(Resources(cpus=2, memory_mb=600)), Plan(0, stages=(Load(tasks=9, task_bytes=200_000_000),))
+    assert placed(tasks, Place("slurm"), small, driver=True).plan.workers == 1
 
 
 def test_the_same_bytes_everywhere(raw: Path, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
