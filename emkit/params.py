@@ -7,7 +7,7 @@ What is small is passed and returned; what is big is read and written by path.
 import inspect
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,7 @@ Kind = Literal["image folder", "volume", "folder", "table", "image", "scan", "vo
 Positive = Annotated[float, Gt(0)]
 FILES = ("table", "image", "page")  # kinds whose paths are files
 EITHER = ("scan", "voxels")  # kinds whose paths are files or folders; the paths of all others are folders
+SAID = {"voxels": "volume, folder or file"}  # kinds whose own word tells too little
 IMAGES = (".tif", ".tiff", ".png")
 UNFINISHED = "unfinished-"  # before the name of an output while it is built
 SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
@@ -44,7 +45,10 @@ class Writes:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a step, as every face sees it. `count`: values it takes (0 a flag, -1 any number) of type `word`."""
+    """One parameter of a step, as every face sees it. `count`: values it takes (0 a flag, -1 any number) of type `word`.
+
+    `help` tells all in one line, as a terminal needs it; `note` leaves out unit and kind, which a form shows in its own way.
+    """
 
     name: str
     hint: Any
@@ -56,6 +60,7 @@ class Parameter:
     unit: str
     role: Reads | Writes | None
     help: str
+    note: str
 
     @property
     def required(self) -> bool:
@@ -109,13 +114,19 @@ def _parameter(given: inspect.Parameter, text: str) -> Parameter:
     role = next((item for item in found if isinstance(item, Reads | Writes)), None)
     flat = [part for item in found for part in (item if isinstance(item, GroupedMetadata) else [item])]
     bounds = [f"{sign} {getattr(part, key):g}" for part in flat for key, sign in SIGNS.items() if hasattr(part, key)]
-    facts = ", ".join(filter(None, [unit, role.kind if role else "", *bounds]))
+    facts = filter(None, [unit, SAID.get(role.kind, role.kind) if role else "", *bounds])
     return Parameter(
         given.name, given.annotation, _word(plain), given.default,
         positional=given.kind is not given.KEYWORD_ONLY,
         count=-1 if many else len(args) if origin is tuple else 0 if plain is bool else 1,
-        choices=args if origin is Literal else (), unit=unit, role=role, help=f"{text} [{facts}]".lstrip() if facts else text,
+        choices=args if origin is Literal else (), unit=unit, role=role,
+        help=_bracketed(text, facts), note=_bracketed(text, bounds),
     )  # fmt: skip
+
+
+def _bracketed(text: str, facts: Iterable[str]) -> str:
+    told = ", ".join(facts)
+    return f"{text} [{told}]".lstrip() if told else text
 
 
 @cache

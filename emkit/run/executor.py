@@ -139,9 +139,14 @@ def outcomes(hands: Executor, work: Work, tasks: Tasks) -> Generator[Done | Fail
             yield answer
         waiting.extendleft(reversed(back))
         if time.monotonic() - asked >= PERIOD_S:
-            if cancelled():
-                raise Cancelled(f"cancelled with {len(waiting) + out} tasks to do")
+            check_wanted(len(waiting) + out)
             asked = time.monotonic()
+
+
+def check_wanted(left: int) -> None:
+    """Raises `Cancelled`, with how many tasks are left, where somebody has asked for it."""
+    if cancelled():
+        raise Cancelled(f"cancelled with {left} {'task' if left == 1 else 'tasks'} to do")
 
 
 def _batch(waiting: deque[str], tried: Counter[str], length: int, size: int) -> list[str]:

@@ -10,8 +10,8 @@ from datetime import timedelta
 from uuid import uuid4
 
 from emkit.errors import EmkitError, ResourceError
-from emkit.progress import PERIOD_S, Cancelled, cancelled
-from emkit.run.executor import TRIES, Answer, Executor, Tasks, Unbegun, Work, WorkerDied
+from emkit.progress import PERIOD_S
+from emkit.run.executor import TRIES, Answer, Executor, Tasks, Unbegun, Work, WorkerDied, check_wanted
 from emkit.run.worker import Done, Failed
 
 PATIENCE_S = 3600.0  # until there are hands for all: jobs of workers wait in queues
@@ -56,7 +56,7 @@ def _await_hands(hands: Executor, needed: int, patience_s: float) -> None:
                 f"{needed} tasks must run at the same time, but within {timedelta(seconds=patience_s)} there was room for "
                 f"{hands.size}. What is done is kept: emkit resume goes on when there is more room, or at another place (--on)."
             )
-        _check_wanted(needed)
+        check_wanted(needed)
         hands.answers(PERIOD_S)
 
 
@@ -65,7 +65,7 @@ def _answers(hands: Executor, tasks: int) -> list[Answer]:
     found: list[Answer] = []
     until = float("inf")
     while len(found) < tasks and time.monotonic() < until:
-        _check_wanted(tasks - len(found))
+        check_wanted(tasks - len(found))
         found += hands.answers(PERIOD_S)
         ended = [answer for answer in found if not isinstance(answer, Done)]
         if any(isinstance(answer, Unbegun) or isinstance(answer.error, CAUSES) for answer in ended):
@@ -73,8 +73,3 @@ def _answers(hands: Executor, tasks: int) -> list[Answer]:
         if ended:
             until = min(until, time.monotonic() + CAUSE_S)
     return found
-
-
-def _check_wanted(left: int) -> None:
-    if cancelled():
-        raise Cancelled(f"cancelled with {left} tasks to do")

@@ -45,7 +45,8 @@ def test_what_every_face_sees() -> None:
     found = {p.name: p for p in parameters(example)}
     assert [p.positional for p in found.values()] == [True] + [False] * 6
     assert found["source"].help == "Images of sections, in order. [image folder]"
-    assert found["part"].help == "How much. [> 0, ≤ 1]" and found["size_nm"].unit == "nm"
+    assert found["source"].note == "Images of sections, in order."
+    assert found["part"].help == found["part"].note == "How much. [> 0, ≤ 1]" and found["size_nm"].unit == "nm"
     assert {name: (p.count, p.word) for name, p in found.items()} == {
         "source": (1, "PATH"), "out": (1, "PATH"), "size_nm": (2, "FLOAT"), "exclude": (-1, "INT"),
         "mode": (1, "mean|mode"), "part": (1, "FLOAT"), "deep": (0, "BOOL"),

@@ -146,7 +146,7 @@ def test_what_was_done_is_not_done_again(numbers: Path) -> None:
     (numbers / "n3").unlink()
     os.mkfifo(numbers / "n3")  # whoever reads it waits for ever
     call = bind(double_numbers, numbers, out=Path("a"))
-    with listening(stop=lambda: len(done()) == 5), pytest.raises(Cancelled, match="with 1 tasks to do"):
+    with listening(stop=lambda: len(done()) == 5), pytest.raises(Cancelled, match="with 1 task to do"):
         execute(call)
     assert not Path("a").exists()
     writer = threading.Thread(target=(numbers / "n3").write_text, args=("3",))
@@ -232,7 +232,7 @@ def test_a_step_that_writes_nothing_leaves_its_record_among_the_runs(numbers: Pa
 
 def test_cancel_ends_a_task_at_work(numbers: Path) -> None:
     os.mkfifo(numbers / "n6")  # whoever reads it waits for ever
-    with listening(stop=lambda: len(done()) == 6), pytest.raises(Cancelled, match="with 1 tasks to do"):
+    with listening(stop=lambda: len(done()) == 6), pytest.raises(Cancelled, match="with 1 task to do"):
         double_numbers(numbers, out=Path("a"))
     (numbers / "n6").unlink()
     assert double_numbers(numbers, out=Path("a")) == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]

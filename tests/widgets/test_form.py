@@ -89,8 +89,9 @@ def type_in(form: StepForm, **typed: str) -> None:
 def test_fields_come_from_the_signature(form: StepForm) -> None:
     assert [field.entry.description for field in form.fields.values()][:3] == ["Source", "Output", "Voxel size"]
     rows = form.fields["rows"]
-    assert rows.entry.value == "3" and rows.note.value == "How many. [px, ≥ 1]" and "--rows as a command" in rows.entry.tooltip
-    assert form.fields["source"].note.value == "What is &lt;read&gt;. [folder]"
+    assert rows.entry.value == "3" and rows.note.value == "How many. [≥ 1]"  # the unit stands behind the field
+    assert "How many. [px, ≥ 1]" in rows.entry.tooltip and "--rows as a command" in rows.entry.tooltip
+    assert form.fields["source"].note.value == "What is &lt;read&gt;."
     assert [name for name, _ in form.fields["manner"].entry.options] == ["plain", "wait", "fail", "break"]
     assert form.fields["keep"].entry.value is False
     assert [field.parameter.name for field in form.more.children[0].children] == ["rows", "exclude", "manner", "keep"]

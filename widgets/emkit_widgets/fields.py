@@ -51,7 +51,7 @@ class Field(widgets.HBox):
 
     def tell(self, wrong: str) -> None:
         """Show what is wrong with this field; with nothing wrong, its hint."""
-        self.note.value = html.escape(wrong or self.parameter.help)
+        self.note.value = html.escape(wrong or self.parameter.note)
         self.note.remove_class("emkit-wrong")
         if wrong:
             self.note.add_class("emkit-wrong")
