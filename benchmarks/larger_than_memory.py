@@ -1,6 +1,6 @@
 """A volume of four times the memory of its job: predicted, segmented, and a cell of it meshed, under a limit of the kernel.
 
-    python benchmarks/larger_than_memory.py [--megabytes N] [--times N] [--steps N] [--seed N] [--json FILE]
+    python benchmarks/larger_than_memory.py [--megabytes N] [--times N] [--steps N] [--seed N] [--folder FOLDER] [--json FILE]
 
 The limit is that of a control group: driver, nursery and workers of a command are all in it, and what they read and write through
 the page cache; whoever needs more is killed by the kernel. No swap. Making the volume, a phantom of nerve cord in mirror images of
@@ -31,6 +31,7 @@ from emkit.blocks import Block
 from emkit.io.omezarr import build_block, create_volume, levels_to_build, read_region, read_volume, shard_grid, write_block
 from emkit.io.sections import open_stack, read_section
 from emkit.run.machine import GROUPS
+from emkit.steps.segmenting import CELLS, GRAPH
 
 NM = (45.0, 4.6, 4.6)
 SECTIONS, SIDE_PX = 8, 512  # of the phantom
@@ -118,14 +119,24 @@ def largest_cell(segmentation: Path) -> int:
     return int(labels[counts.argmax()])
 
 
-def demonstrate(folder: Path, limit_bytes: int, times: float, steps: int, seed: int, side_px: int = 4096) -> dict[str, Any]:
-    """All of it in a folder; what was measured, by command."""
+def prepare(folder: Path, size_bytes: int, steps: int, seed: int) -> tuple[Path, Path]:
+    """A model and a volume of so many bytes; what stands in the folder already is taken."""
     raw, model, volume = folder / "raw", folder / "model", folder / "volume.ome.zarr"
-    emkit.make_phantom(out=raw, sections=SECTIONS, size_px=SIDE_PX, cells=True, seed=seed)
-    learning: dict[str, Any] = {"steps": steps, "width": 8, "patch_px": 96, "seed": seed}
-    told: dict[str, Any] = {"label_kind": "instances", "voxel_size_nm": NM}
-    emkit.train_membranes(images=raw, labels=raw / "cells", out=model, **told, **learning)
-    shape = write_phantom(raw, volume, int(times * limit_bytes), side_px)
+    if not raw.exists():
+        emkit.make_phantom(out=raw, sections=SECTIONS, size_px=SIDE_PX, cells=True, seed=seed)
+    if not model.exists():
+        learning: dict[str, Any] = {"steps": steps, "width": 8, "patch_px": 96, "seed": seed}
+        told: dict[str, Any] = {"label_kind": "instances", "voxel_size_nm": NM}
+        emkit.train_membranes(images=raw, labels=raw / "cells", out=model, **told, **learning)
+    if not volume.exists():
+        write_phantom(raw, folder / "unfinished.ome.zarr", size_bytes)
+        (folder / "unfinished.ome.zarr").rename(volume)
+    return model, volume
+
+
+def demonstrate(folder: Path, model: Path, volume: Path, limit_bytes: int) -> dict[str, Any]:
+    """The commands, in a folder of their own; what was measured, by command."""
+    shape = read_volume(volume).levels[0].shape
     probability, cells, runs = folder / "p.ome.zarr", folder / "cells.ome.zarr", folder / "runs"
     found: dict[str, Any] = {"limit_bytes": limit_bytes, "volume_bytes": 2 * prod(shape), "shape": shape, "commands": {}}
     words: dict[str, list[str | Path]] = {
@@ -148,19 +159,24 @@ def demonstrate(folder: Path, limit_bytes: int, times: float, steps: int, seed: 
         found["commands"][name] = told
         if told["exit"]:
             break
+        if name == "segment":
+            found["cells"] = int(np.load(cells / GRAPH / CELLS, mmap_mode="r").max())
+            print(f"{found['cells']:,} cells", flush=True)
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megabytes", type=int, default=512, help="of the limit, 2^20 bytes")
+    parser.add_argument("--megabytes", type=int, default=640, help="of the limit, 2^20 bytes")
     parser.add_argument("--times", type=float, default=4.0)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="keeps model and volume, and takes those that it has; by default none is kept")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        found = demonstrate(Path(folder), given.megabytes * 2**20, given.times, given.steps, given.seed)
+    with tempfile.TemporaryDirectory(dir=given.folder) as work:
+        prepared = prepare(given.folder or Path(work), int(given.times * given.megabytes * 2**20), given.steps, given.seed)
+        found = demonstrate(Path(work), *prepared, given.megabytes * 2**20)
     voxels = " x ".join(map(str, found["shape"]))
     print(f"{voxels} voxels, {found['volume_bytes'] / 1e6:,.0f} MB, under a limit of {found['limit_bytes'] / 1e6:,.0f} MB")
     if given.json:
