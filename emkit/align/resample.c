@@ -12,12 +12,19 @@
 #define POLE (-0.26794919243112270f) /* sqrt(3) - 2 */
 #define HORIZON 16                   /* the pole's 16th power is below the last digit of a float */
 #define LANES 8                      /* rows that go side by side: a recursion alone waits for itself */
-#define CLONES __attribute__((target_clones("avx512f", "arch=haswell", "default")))
+/* Levels, not features: only with them come fused multiply-adds in short vectors, which halve what a recursion waits. */
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && __GNUC__ >= 12
+#define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define CLONES
+#endif
 #define INLINE static inline __attribute__((always_inline)) /* into each clone */
 
 typedef float four __attribute__((vector_size(16), aligned(4), may_alias));
 
-#define RUN 64 /* places between two nodes that are taken at once */
+#define RUN 64  /* places in a row that are taken at once */
+#define AHEAD 5 /* rows of coefficients that are sent for before they are due */
+#define LINE 16 /* floats of a cache line */
 #define SIXTH (1.0f / 6)
 #define WHOLE 12582912.0f /* 1.5 x 2^23: beside it a float has no room for less than 1 */
 #define PAIRS(a, b, k) __builtin_shufflevector(a, b, k, k + 4, k + 1, k + 5)
@@ -31,7 +38,7 @@ INLINE ptrdiff_t mirrored(ptrdiff_t k, ptrdiff_t n)
 }
 
 /* Down the columns, `width` of them at once. */
-CLONES static void along_columns(float *c, ptrdiff_t height, ptrdiff_t width)
+INLINE void along_columns(float *c, ptrdiff_t height, ptrdiff_t width)
 {
     float *first = calloc((size_t)width, sizeof *first), power = 1;
     for (int k = 0; k < HORIZON; k++, power *= POLE) {
@@ -53,7 +60,7 @@ CLONES static void along_columns(float *c, ptrdiff_t height, ptrdiff_t width)
 }
 
 /* Along `LANES` rows (or fewer), turned so that they lie side by side. */
-CLONES static void along_rows(float *c, ptrdiff_t rows, ptrdiff_t width, float *side)
+INLINE void along_rows(float *c, ptrdiff_t rows, ptrdiff_t width, float *side)
 {
     for (ptrdiff_t x = 0; x < width; x++)
         for (ptrdiff_t y = 0; y < LANES; y++)
@@ -65,7 +72,7 @@ CLONES static void along_rows(float *c, ptrdiff_t rows, ptrdiff_t width, float *
 }
 
 /* Pixels (height, width), 2 each way at least, to coefficients in place; 0, or -1 for want of memory. */
-int spline(float *c, ptrdiff_t height, ptrdiff_t width)
+CLONES int spline(float *c, ptrdiff_t height, ptrdiff_t width)
 {
     float *side = malloc((size_t)width * LANES * sizeof *side);
     if (!side)
@@ -124,65 +131,67 @@ INLINE float at(const float *c, ptrdiff_t height, ptrdiff_t width, double y, dou
     return value;
 }
 
-/* One row of the output. */
-INLINE void sample_row(const float *c, ptrdiff_t height, ptrdiff_t width, const double *nodes, ptrdiff_t node_columns, ptrdiff_t step,
-                       ptrdiff_t row, ptrdiff_t out_width, float *out)
+/* `count` pixels of a row of the output, RUN or fewer, between two rows of nodes: `share` of the way from the one above. */
+INLINE void sample_run(const float *c, ptrdiff_t height, ptrdiff_t width, const double *above, const double *below, double share,
+                       int step, int count, float *out)
 {
-    const double part = 1.0 / step, share = (row % step) * part;
-    const double *above = nodes + row / step * node_columns * 2, *below = above + node_columns * 2;
-    double y[RUN], x[RUN];
-    for (ptrdiff_t left = 0; left < out_width; left += RUN) {
-        int count = (int)(out_width - left < RUN ? out_width - left : RUN), inner = 1, k = 0;
-        double low_y = (double)height, low_x = (double)width;
-        for (ptrdiff_t from = 0; from < count; from += step, above += 2, below += 2) {
-            double py = above[0] + share * (below[0] - above[0]), px = above[1] + share * (below[1] - above[1]);
-            double ey = above[2] + share * (below[2] - above[2]), ex = above[3] + share * (below[3] - above[3]);
-            for (ptrdiff_t k = 0; k < step; k++)
-                y[from + k] = py + k * part * (ey - py), x[from + k] = px + k * part * (ex - px);
-            /* both ends are, so all between them */
-            inner = inner && py >= 1 && px >= 1 && py < height - 2 && px < width - 2;
-            inner = inner && ey >= 1 && ex >= 1 && ey < height - 2 && ex < width - 2;
-            low_y = py < low_y ? py : low_y, low_y = ey < low_y ? ey : low_y;
-            low_x = px < low_x ? px : low_x, low_x = ex < low_x ? ex : low_x;
+    const double part = 1.0 / step;
+    const four ramp = {0, 1, 2, 3};
+    const int parts = (count + step - 1) / step;
+    double y[RUN / 4 + 1], x[RUN / 4 + 1], low_y = (double)height, low_x = (double)width;
+    int inner = 1, k = 0;
+    for (int n = 0; n <= parts; n++) {
+        y[n] = above[2 * n] + share * (below[2 * n] - above[2 * n]);
+        x[n] = above[2 * n + 1] + share * (below[2 * n + 1] - above[2 * n + 1]);
+        inner = inner && y[n] >= 1 && x[n] >= 1 && y[n] < height - 2 && x[n] < width - 2;
+        low_y = y[n] < low_y ? y[n] : low_y, low_x = x[n] < low_x ? x[n] : low_x;
+    }
+    if (inner) { /* all nodes are, so all between them; counted from a corner, a float holds a place to some 1e-5 px */
+        const ptrdiff_t top = (ptrdiff_t)low_y, first = (ptrdiff_t)low_x, soon = top + AHEAD < height ? top + AHEAD : height - 1;
+        float near_y[RUN], near_x[RUN];
+        for (int line = 0; line <= RUN; line += LINE)
+            __builtin_prefetch(c + soon * width + first + line);
+        for (int n = 0; n < parts; n++) {
+            const float from_y = (float)(y[n] - (double)top), by_y = (float)((y[n + 1] - y[n]) * part);
+            const float from_x = (float)(x[n] - (double)first), by_x = (float)((x[n + 1] - x[n]) * part);
+            for (int j = 0; j < step; j += 4) {
+                *(four *)(near_y + n * step + j) = from_y + by_y * (ramp + (float)j);
+                *(four *)(near_x + n * step + j) = from_x + by_x * (ramp + (float)j);
+            }
         }
-        if (inner) { /* counted from a corner of them all, a float holds a place to some 1e-5 px */
-            ptrdiff_t top = (ptrdiff_t)low_y, first = (ptrdiff_t)low_x;
-            float near_y[RUN], near_x[RUN];
-            for (int k = 0; k < RUN; k++)
-                near_y[k] = (float)(y[k] - (double)top), near_x[k] = (float)(x[k] - (double)first);
-            all_within(c + top * width + first, width, near_y, near_x, k = count & ~3, out + left);
-        }
-        for (; k < count; k++)
-            out[left + k] = at(c, height, width, y[k], x[k]);
+        all_within(c + top * width + first, width, near_y, near_x, k = count & ~3, out);
+    }
+    for (; k < count; k++) {
+        const double *py = y + k / step, *px = x + k / step, on = k % step * part;
+        out[k] = at(c, height, width, py[0] + on * (py[1] - py[0]), px[0] + on * (px[1] - px[0]));
     }
 }
 
-/* `nodes` (node rows, node columns, 2) are places (y, x); `out` (out_height, out_width) starts at the first of them; RUN is a
-   multiple of `step`. `bytes` of a pixel: 4 is a float, 1 and 2 are unsigned integers, rounded and held within their range.
-   0, or -1 for want of memory. */
-CLONES int sample(const float *c, ptrdiff_t height, ptrdiff_t width, const double *nodes, ptrdiff_t node_columns, ptrdiff_t step,
-                  void *out, ptrdiff_t out_height, ptrdiff_t out_width, int bytes)
+/* `nodes` (node rows, node columns, 2) are places (y, x); `out` (out_height, out_width) starts at the first of them; `step` is a
+   multiple of 4, and RUN one of `step`. `bytes` of a pixel: 4 is a float, 1 and 2 are unsigned integers, rounded and held within
+   their range. */
+CLONES void sample(const float *c, ptrdiff_t height, ptrdiff_t width, const double *nodes, ptrdiff_t node_columns, ptrdiff_t step,
+                   void *out, ptrdiff_t out_height, ptrdiff_t out_width, int bytes)
 {
-    float *line = bytes == 4 ? NULL : malloc((size_t)out_width * sizeof *line), most = bytes == 1 ? 255 : 65535;
-    if (bytes != 4 && !line)
-        return -1;
-    for (ptrdiff_t row = 0; row < out_height; row++) {
-        float *to = line ? line : (float *)out + row * out_width;
-        if (step == 4) /* known, its loop needs no counting */
-            sample_row(c, height, width, nodes, node_columns, 4, row, out_width, to);
-        else
-            sample_row(c, height, width, nodes, node_columns, step, row, out_width, to);
-        for (ptrdiff_t x = 0; line && x < out_width; x++) {
-            float held = to[x] < 0 ? 0 : to[x] > most ? most : to[x];
-            to[x] = held + WHOLE - WHOLE; /* rounds half to even, as rint */
+    const float most = bytes == 1 ? 255 : 65535;
+    for (ptrdiff_t row = 0; row < out_height; row++)
+        for (ptrdiff_t left = 0; left < out_width; left += RUN) {
+            const double *above = nodes + (row / step * node_columns + left / step) * 2, *below = above + node_columns * 2;
+            const double share = (double)(row % step) / (double)step;
+            const ptrdiff_t start = row * out_width + left;
+            const int count = (int)(out_width - left < RUN ? out_width - left : RUN);
+            float run[RUN], *to = bytes == 4 ? (float *)out + start : run;
+            if (step == 4) /* known, its loops need no counting */
+                sample_run(c, height, width, above, below, share, 4, count, to);
+            else
+                sample_run(c, height, width, above, below, share, (int)step, count, to);
+            for (int x = 0; bytes != 4 && x < count; x++) {
+                const float held = to[x] < 0 ? 0 : to[x] > most ? most : to[x];
+                to[x] = held + WHOLE - WHOLE; /* rounds half to even, as rint */
+            }
+            for (int x = 0; bytes == 1 && x < count; x++)
+                ((uint8_t *)out)[start + x] = (uint8_t)(int32_t)to[x];
+            for (int x = 0; bytes == 2 && x < count; x++)
+                ((uint16_t *)out)[start + x] = (uint16_t)(int32_t)to[x];
         }
-        if (bytes == 1)
-            for (ptrdiff_t x = 0; x < out_width; x++)
-                ((uint8_t *)out)[row * out_width + x] = (uint8_t)(int32_t)to[x];
-        if (bytes == 2)
-            for (ptrdiff_t x = 0; x < out_width; x++)
-                ((uint16_t *)out)[row * out_width + x] = (uint16_t)(int32_t)to[x];
-    }
-    free(line);
-    return 0;
 }

@@ -76,8 +76,7 @@ class Spline:
             *seen.shape,
             seen.itemsize,
         )
-        if _library().sample(*told):
-            raise MemoryError(NO_MEMORY)
+        _library().sample(*told)
         return seen
 
     def _seen_by_scipy(self, nodes: Floats, step: int, shape: tuple[int, int]) -> Pixels:
@@ -122,5 +121,5 @@ def _library() -> ctypes.CDLL:
     place, size = ctypes.c_void_p, ctypes.c_ssize_t
     library.spline.argtypes, library.spline.restype = [place, size, size], ctypes.c_int
     library.sample.argtypes = [place, size, size, place, size, size, place, size, size, ctypes.c_int]
-    library.sample.restype = ctypes.c_int
+    library.sample.restype = None
     return library
