@@ -1,6 +1,7 @@
 """`scripts/up` from its first word to Ctrl-C, with nothing left running."""
 
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -18,6 +19,7 @@ from emkit_jobs.processes import carrying
 from emkit_jobs.scheduler import JOB_VARIABLE
 
 pytestmark = pytest.mark.hub
+ROOT = Path(__file__).parents[2]
 SETTINGS = "[dashboards]\npool = 0\n[lab]\nnotebook = ''\n"
 
 
@@ -118,3 +120,10 @@ def test_a_wrong_key_in_the_settings_is_named(tmp_path: Path) -> None:
     (tmp_path / "site.toml").write_text("[lab]\ncolour = 1\n")
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
     assert done.returncode == 3 and "key lab.colour: Extra inputs are not permitted" in done.stderr
+
+
+def test_help_is_told_before_anything_is_installed(tmp_path: Path) -> None:
+    for part in ("scripts", "hub/emkit_hub"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    done = subprocess.run([tmp_path / "scripts/up", "--slurm", "--help"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.startswith("usage: scripts/up ") and not (tmp_path / ".venv").exists(), done.stderr
