@@ -36,7 +36,6 @@ OVERVIEW = "overview"
 OVERVIEW_PATH = f"/services/{OVERVIEW}/"
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"  # the curated ones, in a checkout
 LAB_CONFIG = Path(__file__).parent / "lab_config"  # no question about news from the internet at every first start
-ONE_ACCOUNT_NOTE = "One-account mode: servers and dashboards share this hub's Unix account, so only its owner may have a server."
 
 # Redefining JupyterHub's role `user` takes everything away from everybody but admins; without the two `read:` scopes no login
 # to a service succeeds.
@@ -175,9 +174,6 @@ def dashboards_settings(settings: Settings, folder: DataFolder) -> DashboardSett
     chosen["folders"] = template_folders(settings, folder)
     chosen["extensions"] = settings.dashboards.extensions or ("emkit.server",)
     chosen["announcements"] = folder.overview / ANNOUNCEMENTS
-    own = os.environ.get("EMKIT_DASHBOARDS_ACCOUNT", settings.dashboards_account) or settings.dashboards_token_file
-    if settings.one_account and not own and not settings.dashboards.account_note:
-        chosen["account_note"] = ONE_ACCOUNT_NOTE
     return DashboardSettings.model_validate(chosen)
 
 

@@ -78,7 +78,8 @@ def test_the_same_name_twice_is_two_guests(hub: RunningHub, guest: Visitor) -> N
 
 
 def test_a_login_leads_where_its_password_opens(hub: RunningHub, guest: Visitor, owner: Visitor) -> None:
-    assert guest.get("/").url.startswith(f"{hub.url}/services/dashboards/")
+    gallery = guest.get("/")
+    assert gallery.url.startswith(f"{hub.url}/services/dashboards/") and "One-account mode" not in gallery.text  # of no use to them
     assert owner.get("/").url == f"{hub.url}/services/overview/"
 
 

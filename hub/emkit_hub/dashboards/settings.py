@@ -44,7 +44,7 @@ class DashboardSettings(BaseModel):
     announcements: Path | None = Field(
         default=None, description="File of the announcements that the gallery shows; set by the hub."
     )
-    account_note: str = Field(default="", description="A sentence shown in the gallery, as in one-account mode.")
+    account_note: str = Field(default="", description="A sentence shown in the gallery.")
 
     @model_validator(mode="after")
     def _folders_exist(self) -> "DashboardSettings":
