@@ -187,9 +187,10 @@ def compare_sections(stack: Stack, i: int, j: int, affines: tuple[Affine, Affine
 
 
 def _plan(stack: Stack, voxel_size_nm: SizeNm, model: str, downscale: int) -> Plan:
-    """A worker holds two sections and their normalised copies, or windows of them, or what rendering needs; measured."""
+    """A worker holds a section and what is told of it, two with their normalised copies, or what rendering needs; measured."""
     pixels, count, itemsize = prod(stack.shape), len(stack.files), np.dtype(stack.dtype).itemsize
     match = Load(count - 1, 12_000_000 + (2 * itemsize + 15) * pixels, 0.1 + 2.5e-7 * pixels)
+    look = Load(count, 12_000_000 + (2 * itemsize + 28) * pixels, 0.05 + 1e-7 * pixels)
     window = min(pixels, WINDOW_PX**2)
     refine = Load(ROUNDS * 2 * count, 12_000_000 + 2 * itemsize * pixels + 54 * window, 0.05 + 2e-7 * pixels)
     bending, kept = planned(stack.shape, count, itemsize, downscale) if model == "elastic" else ((), 0)
@@ -197,4 +198,4 @@ def _plan(stack: Stack, voxel_size_nm: SizeNm, model: str, downscale: int) -> Pl
     shape = (count, *stack.shape)
     rendering = loads(stack, shape, voxel_size_nm)
     driver = 60_000_000 + 90_000 * count  # what pairs told is held
-    return Plan(driver, disk_bytes(stack, shape) + kept, stages=(match, refine, *bending, *rendering))
+    return Plan(driver, disk_bytes(stack, shape) + kept, stages=(match, look, refine, *bending, *rendering))

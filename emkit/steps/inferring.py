@@ -17,7 +17,7 @@ from emkit.membrane.resampling import Resampling
 from emkit.model import Shape
 from emkit.provenance import Written
 from emkit.run.executor import needs
-from emkit.run.machine import cores, worker_number
+from emkit.run.machine import cores, give_back_large, worker_number
 
 if TYPE_CHECKING:
     from emkit.membrane.inference import Precision, Predictor
@@ -105,6 +105,7 @@ def measure_gray(voxels: Voxels, sections: tuple[int, ...]) -> GrayValues:
 @needs(INFERENCE)
 def predict_block(job: Job, means: Means, gray: GrayValues, out: Path, block: Block) -> Written:
     """One task: a block of each volume."""
+    give_back_large(2**22)  # what a network makes on its way, kept for the next block, doubles what a worker holds
     said = probabilities(job, means, gray, block)
     if any(_predictor(job.model, count, job.device, means, gray).halved for _, count in job.looks):
         (out / HALVED).mkdir(exist_ok=True)
