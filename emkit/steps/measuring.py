@@ -60,7 +60,7 @@ def measure_alignment(
     count, height, width = found[level].shape
     threshold = calibrated_threshold((height, width)) if snr_threshold is None else snr_threshold
     pixels, itemsize = height * width, np.dtype(found[level].dtype).itemsize
-    held = 45_000_000 + (2 * itemsize + 28) * pixels  # tensorstore; a section and what is told of it; measured
+    held = 45_000_000 + (2 * itemsize + 19) * pixels  # tensorstore; two sections and their normalised copies; measured
     yield Plan(30_000_000, count * 1000, stages=(Load(count - 1, held, 0.3 + pixels * 4e-7),))
 
     tasks = {f"{z}-{z + 1}": (volume, level, z, height, width, threshold) for z in range(count - 1)}
